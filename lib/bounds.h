@@ -1,0 +1,75 @@
+/*
+ * Every ceiling and every figure of the contract, with its reason.  What an
+ * administrator may need to change is a config key instead; its default
+ * stands here too, marked (key).
+ */
+#ifndef BOUNDS_H
+#define BOUNDS_H
+
+#define SEC		1000LL			/* all times are in ms */
+#define MIN_MS		(60 * SEC)
+#define HOUR_MS		(3600 * SEC)
+#define KIB		1024L
+#define MIB		(1024L * KIB)
+
+/* Refresh (contract B to E) */
+#define DUE_BEFORE	(30 * SEC)	/* B2: a request sent now should still find the token live upstream */
+#define DUE_FRACTION	10		/* B2: short-lived tokens: never more than a tenth of the lifetime */
+#define LOCK_WAIT	(60 * SEC)	/* C2: longer than one token request of a sibling */
+#define VERIFY_WAIT	(5 * SEC)	/* C7: metadata is a courtesy check, not a reason to stall */
+#define TOKEN_WAIT	(45 * SEC)	/* C9: below `recovery`, above the slowest providers */
+#define TOKEN_BODY	(1 * MIB)	/* C9: no real token response comes near */
+#define BACKOFF_MIN	(1 * SEC)	/* D: nothing was done, so be quick */
+#define BACKOFF_MAX	(60 * SEC)
+#define CONFIG_BACKOFF	(15 * MIN_MS)	/* D: only a person can mend it */
+#define UNKNOWN_FIRST	(2 * SEC)	/* D: one careful retry of an unknown outcome ... */
+#define UNKNOWN_NEXT	(60 * SEC)	/* ... then 60 s doubling ... */
+#define UNKNOWN_MAX	(1 * HOUR_MS)	/* ... to 1 h */
+#define STRIKES		3		/* D: other definitive 4xx in a row before the token counts as dead */
+#define REJECT_MIN	(30 * SEC)	/* E3: refreshes asked for by 401s that helped no waiter */
+#define REJECT_MAX	(10 * MIN_MS)
+#define BREAKER_MIN	(30 * SEC)	/* E5 */
+#define BREAKER_MAX	(10 * MIN_MS)
+#define WAIT_WORTH	(5 * SEC)	/* a back-off this short is waited out rather than answered with an error */
+
+/* Exchanges (contract F, G; design) */
+#define RECOVERY	(50 * SEC)	/* (key) F1: below the 60 s at which clients give up */
+#define RESPONSE	(1800 * SEC)	/* (key) F1: tools may think for half an hour */
+#define CONNECT		(10 * SEC)	/* (key) connection and TLS handshake together */
+#define SENDS_MAX	4		/* G2: 401, session and header recovery, once each */
+#define DRAIN		(10 * SEC)	/* K */
+#define REDIRECTS_MAX	3		/* same-origin 307/308: nobody honest needs more */
+#define USER_TIMEOUT	(30 * SEC)	/* F1: unacknowledged data to a dead peer */
+
+/* HTTP */
+#define HEADER_BYTES	(64 * KIB)	/* (key) request heads; also every upstream response head */
+#define HEADER_FIELDS	128		/* fields of one head: three times what proxies add */
+#define CHUNK_LINE	256		/* chunk-size line with extensions; nobody uses extensions */
+#define TRAILER_BYTES	(8 * KIB)	/* discarded, but read */
+#define READ_BUFFER	(64 * KIB)	/* the loop's one shared read buffer */
+#define WINDOW		(256 * KIB)	/* unsent bytes of a body that cannot be held, then back-pressure */
+#define BODY_BYTES	(64 * MIB)	/* (key) then 413 */
+#define HELD_EACH	(4 * MIB)	/* design 3: copy kept for the one retry */
+#define HELD_BYTES	(64 * MIB)	/* (key) of all exchanges together */
+#define IDLE_LINK	(4 * SEC)	/* FACTS: Node and uvicorn close after 5 s */
+#define LINKS		512		/* (key) upstream links for requests, each upstream */
+#define LINKS_RESERVED	16		/* beyond `links`: responses, notifications, DELETE never queue */
+#define STREAMS		1024		/* (key) GET streams and subscriptions/listen, each upstream */
+#define CLIENTS		4096		/* (key) local connections */
+#define CLIENTS_PER_USER 2048		/* (key) */
+#define CLIENT_IDLE	(600 * SEC)	/* (key) a local connection that says nothing */
+#define FD_RESERVE	64		/* descriptors kept for links, the store and logs */
+
+/* JSON and text */
+#define JSON_DEPTH	256		/* nesting: cJSON's own limit is 1000 */
+#define ID_BYTES	1024		/* one JSON-RPC id, raw */
+#define IDS_BYTES	(16 * KIB)	/* all ids of one batch */
+#define METHOD_BYTES	128		/* a JSON-RPC method name worth remembering */
+#define RECORD_BYTES	(1 * MIB)	/* one stored credential */
+#define CONFIG_BYTES	(1 * MIB)	/* one config file */
+#define URL_BYTES	8192		/* any URL we hold */
+#define TOKEN_BYTES	(64 * KIB)	/* one token; JWTs with many groups reach 16 KiB */
+#define CHALLENGE_BYTES	(16 * KIB)	/* one WWW-Authenticate value */
+#define LOG_LINE	4096		/* design 8: one atomic pipe write */
+
+#endif
