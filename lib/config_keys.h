@@ -1,0 +1,66 @@
+/*
+ * The table of all config keys: those that work and those that only a later
+ * version will know what to do with, so that none is ever ignored.
+ */
+#ifndef CONFIG_KEYS_H
+#define CONFIG_KEYS_H
+
+#include "config.h"
+
+enum config_type {
+	CONFIG_OBJECT,		/* its members have rows of their own */
+	CONFIG_UPSTREAMS,	/* its members are upstreams, their rows "mcpServers.*" */
+	CONFIG_ANY,		/* whatever stands there is skipped */
+	CONFIG_BOOL,		/* bool */
+	CONFIG_STRING,		/* char *, not empty, no controls */
+	CONFIG_FILE,		/* char *, absolute */
+	CONFIG_URL,		/* struct url */
+	CONFIG_ENDPOINT,	/* char *, a URL of WIRE A15 kept byte for byte */
+	CONFIG_CHOICE,		/* int, one of `choices` */
+	CONFIG_FLAG,		/* bool, one of `choices` */
+	CONFIG_WORD,		/* char *, one of `choices` */
+	CONFIG_SECONDS,		/* int64_t in ms; min and max in seconds */
+	CONFIG_COUNT,		/* uint64_t */
+	CONFIG_MODE,		/* unsigned, from an octal string */
+	CONFIG_HOSTS,		/* char **, NULL-terminated */
+	CONFIG_SCOPES,		/* char *, joined by blanks */
+	CONFIG_RESOURCE,	/* oauth.resource: URI or false */
+	CONFIG_LISTEN,		/* listen: path or false */
+	CONFIG_TYPE,		/* "type" as clients write it */
+	CONFIG_TYPE_MAX
+};
+
+enum config_status {
+	CONFIG_SUPPORTED,
+	CONFIG_LATER,		/* known, refused for now */
+	CONFIG_IGNORED,		/* a client's own setting: a warning */
+	CONFIG_REFUSED		/* never: `advice` says what to do */
+};
+
+struct config_choice {
+	const char		*name;
+	int			 value;
+	enum config_status	 status;
+};
+
+struct config_key {
+	const char			*path;
+	enum config_type		 type;
+	enum config_status		 status;
+	size_t				 offset;	/* in config or config_upstream */
+	double				 min, max;
+	const struct config_choice	*choices;	/* ends with a NULL name */
+	const char			*advice;
+};
+
+extern const struct config_key	config_keys[];
+extern const size_t		config_nkeys;
+
+/* The row for the member `name` of the object at `path` ("", "limits." ...), or NULL. */
+const struct config_key *config_key_find(const char *path, const char *name);
+/* The member's name that is most like `name`; never a client's own or a refused one. */
+const char *config_key_nearest(const char *path, const char *name);
+/* The same among choices; one of a later version never. */
+const char *config_choice_nearest(const struct config_choice *, const char *name);
+
+#endif
