@@ -74,7 +74,7 @@ void
 credential_park(struct credential *c, struct auth_waiter *w)
 {
 	w->queued = 1;
-	w->granted = w->failed = false;
+	w->failed = false;
 	TAILQ_INSERT_TAIL(&c->waiting, w, entry);
 }
 
@@ -112,7 +112,7 @@ release_waiters(struct credential *c, unsigned actions)
 		TAILQ_REMOVE(&c->waiting, w, entry);
 		TAILQ_INSERT_TAIL(&c->woken, w, entry);
 		w->queued = 2;
-		w->granted = (actions & A_GRANT) != 0;
+		w->granted |= (actions & A_GRANT) != 0;	/* kept while the store is reread once more */
 		w->failed = (actions & A_FAIL) != 0;
 		if (!w->failed)
 			continue;

@@ -1,0 +1,282 @@
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "bounds.h"
+#include "config_file.h"
+
+#define SYSTEM_CONFIG	"/etc/mcp-authd"
+#define SYSTEM_STATE	"/var/lib/mcp-authd"
+
+static int _printf_(3, 4)
+wrong(struct config_error *e, const char *file, const char *fmt, ...)
+{
+	va_list ap;
+
+	memset(e, 0, sizeof(*e));
+	text_escape(e->file, sizeof(e->file), file, strlen(file));
+	va_start(ap, fmt);
+	if (vsnprintf(e->what, sizeof(e->what), fmt, ap) < 0)
+		e->what[0] = '\0';
+	va_end(ap);
+	return -EINVAL;
+}
+
+const char *
+config_error_words(const struct config_error *e, char *out)
+{
+	if (e->file[0] == '\0')
+		snprintf(out, CONFIG_WORDS, "%s", e->what);
+	else if (e->line == 0)
+		snprintf(out, CONFIG_WORDS, "%s: %s", e->file, e->what);
+	else
+		snprintf(out, CONFIG_WORDS, "%s:%u:%u: %s", e->file, e->line, e->column, e->what);
+	return out;
+}
+
+/* Reading */
+
+static int
+read_all(int fd, const char *path, struct buf *out, struct config_error *ret_error)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return wrong(ret_error, path, "%s", strerror(errno));
+		switch (buf_add(out, chunk, n)) {
+		case 0:
+			break;
+		case -EMSGSIZE:
+			return wrong(ret_error, path, "larger than %ld bytes", CONFIG_BYTES);
+		default:
+			wrong(ret_error, path, "out of memory");
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static int
+merge_file(struct config *c, const char *path, config_warn warn, void *arg,
+    struct config_error *ret_error)
+{
+	struct buf text = BUF_INIT(CONFIG_BYTES);
+	struct stat st;
+	int fd, rc;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd == -1)
+		return wrong(ret_error, path, "%s", strerror(errno));
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		rc = wrong(ret_error, path, "not a regular file");
+	else
+		rc = read_all(fd, path, &text, ret_error);
+	close(fd);
+	if (rc == 0) {
+		memset(ret_error, 0, sizeof(*ret_error));
+		rc = config_parse(c, path, text.p != NULL ? text.p : "", text.len, warn, arg, ret_error);
+		if (rc == -ENOMEM)
+			wrong(ret_error, path, "out of memory");
+	}
+	buf_free(&text);
+	return rc;
+}
+
+static int
+is_part(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+
+	return d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".json") == 0;
+}
+
+static int
+by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* "DIR/conf.d" for "DIR/config.json". */
+static int
+parts_dir(const char *file, char *out, size_t size)
+{
+	const char *slash = strrchr(file, '/');
+	int n;
+
+	n = snprintf(out, size, "%.*sconf.d", slash != NULL ? (int)(slash - file) + 1 : 0, file);
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+static int
+merge_parts(struct config *c, const char *file, config_warn warn, void *arg,
+    struct config_error *ret_error)
+{
+	char dir[PATH_MAX], path[PATH_MAX + NAME_MAX + 2];
+	struct dirent **list;
+	int i, n, rc = 0;
+
+	if (parts_dir(file, dir, sizeof(dir)) < 0)
+		return wrong(ret_error, file, "the path is too long");
+	n = scandir(dir, &list, is_part, by_name);
+	if (n == -1)
+		return errno == ENOENT || errno == ENOTDIR ? 0 :
+		    wrong(ret_error, dir, "%s", strerror(errno));
+	for (i = 0; i < n; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, list[i]->d_name);
+		if (rc == 0)
+			rc = merge_file(c, path, warn, arg, ret_error);
+		free(list[i]);
+	}
+	free(list);
+	return rc;
+}
+
+/* Finding */
+
+static bool
+there(const char *file)
+{
+	char dir[PATH_MAX];
+
+	return access(file, F_OK) == 0 ||
+	    (parts_dir(file, dir, sizeof(dir)) == 0 && access(dir, F_OK) == 0);
+}
+
+/* $VAR, or ~ and `under`; false if neither is set. */
+static bool
+home_path(const char *var, const char *under, const char *rest, char *out, size_t size)
+{
+	const char *base;
+	int n;
+
+	base = getenv(var);
+	if (base != NULL && base[0] == '/')
+		n = snprintf(out, size, "%s/%s", base, rest);
+	else if ((base = getenv("HOME")) != NULL && base[0] == '/')
+		n = snprintf(out, size, "%s/%s/%s", base, under, rest);
+	else
+		return false;
+	return n > 0 && (size_t)n < size;
+}
+
+static int
+find_config(char *out, struct config_error *ret_error)
+{
+	bool home;
+
+	home = home_path("XDG_CONFIG_HOME", ".config", "mcp-authd/config.json", out, PATH_MAX);
+	if (home && there(out))
+		return 0;
+	if (there(SYSTEM_CONFIG "/config.json")) {
+		snprintf(out, PATH_MAX, SYSTEM_CONFIG "/config.json");
+		return 0;
+	}
+	if (!home)
+		return wrong(ret_error, SYSTEM_CONFIG "/config.json",
+		    "there is no config; write one or name one with --config");
+	return wrong(ret_error, out, "there is no config, nor in " SYSTEM_CONFIG
+	    "; write one or name one with --config");
+}
+
+int
+config_load(const char *file, const char *runtime_dir, struct config *ret, char *ret_file,
+    config_warn warn, void *arg, struct config_error *ret_error)
+{
+	int rc = 0;
+
+	config_init(ret);
+	if (file == NULL)
+		rc = find_config(ret_file, ret_error);
+	else if (snprintf(ret_file, PATH_MAX, "%s", file) >= PATH_MAX)
+		rc = wrong(ret_error, "", "the path of the config is too long");
+	/* A directory of parts alone is a config, too, unless the file was asked for by name. */
+	if (rc == 0 && (file != NULL || access(ret_file, F_OK) == 0))
+		rc = merge_file(ret, ret_file, warn, arg, ret_error);
+	if (rc == 0)
+		rc = merge_parts(ret, ret_file, warn, arg, ret_error);
+	if (rc == 0) {
+		memset(ret_error, 0, sizeof(*ret_error));
+		rc = config_finish(ret, runtime_dir, ret_error);
+		if (rc < 0 && ret_error->file[0] == '\0')
+			text_escape(ret_error->file, sizeof(ret_error->file), ret_file,
+			    strlen(ret_file));
+	}
+	if (rc < 0)
+		config_free(ret);
+	return rc;
+}
+
+/* State */
+
+/* Makes every missing folder of an absolute path, 0700. */
+static int
+make_folders(const char *path, char *why, size_t size)
+{
+	char part[PATH_MAX];
+	size_t n;
+
+	for (n = 1; path[n - 1] != '\0'; n++) {
+		n += strcspn(path + n, "/");
+		if (n >= sizeof(part))
+			errno = ENAMETOOLONG;
+		else {
+			memcpy(part, path, n);
+			part[n] = '\0';
+			if (mkdir(part, 0700) == 0 || errno == EEXIST || errno == EROFS ||
+			    errno == EACCES)
+				continue;	/* what is wrong with the last one is said by its user */
+		}
+		snprintf(why, size, "%s cannot be made: %s", path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static int
+state_dir(char *out, size_t size)
+{
+	const char *env;
+	int n;
+
+	env = getenv("STATE_DIRECTORY");
+	if (env != NULL && env[0] == '/')
+		n = snprintf(out, size, "%.*s", (int)strcspn(env, ":"), env);
+	else if (geteuid() != 0 &&
+	    home_path("XDG_STATE_HOME", ".local/state", "mcp-authd", out, size))
+		return 0;
+	else
+		n = snprintf(out, size, SYSTEM_STATE);
+	return n < 0 || (size_t)n >= size ? -1 : 0;
+}
+
+int
+config_store_path(const struct config *c, char *out, size_t size, char *why, size_t why_size)
+{
+	char dir[PATH_MAX];
+	int n;
+
+	if (c->store.path != NULL) {
+		n = snprintf(out, size, "%s", c->store.path);
+	} else {
+		if (state_dir(dir, sizeof(dir)) == -1) {
+			snprintf(why, why_size, "the state directory's path is too long");
+			return -1;
+		}
+		if (make_folders(dir, why, why_size) == -1)
+			return -1;
+		n = snprintf(out, size, "%s/credentials", dir);
+	}
+	if (n < 0 || (size_t)n >= size) {
+		snprintf(why, why_size, "the path of the store is too long");
+		return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,37 @@
+/*
+ * libcurl's multi on the loop: what link.c (connections) and fetch.c (whole
+ * transfers) have in common.  Nobody else includes this.
+ */
+#ifndef CONNECTOR_H
+#define CONNECTOR_H
+
+#include <curl/curl.h>
+
+#include "link.h"
+
+#define WORDS_BYTES	160
+
+/* One easy handle in the multi.  Embedded by its user; zeroed before use. */
+struct transfer {
+	CURL		*easy;
+	struct connector *connector;
+	bool		 added;
+	int		 socket_error;	/* errno if the last socket() failed */
+	/* Finished, or for a link: connected.  Never inside a libcurl call. */
+	void		(*done)(struct transfer *, CURLcode);
+};
+
+/*
+ * Makes the handle, with every option that both users need, for this URL.
+ * 0 or -ENOMEM (transfer_end() it all the same).
+ */
+int	transfer_begin(struct transfer *, struct connector *, const char *url, const char *ca_file, int64_t connect_ms);
+/* Into the multi; nothing happens before the next turn.  0 or -ENOMEM. */
+int	transfer_go(struct transfer *);
+/* Out of the multi, closed, freed; idempotent, allowed in done(). */
+void	transfer_end(struct transfer *);
+/* What went wrong before anything was connected, in our words. */
+enum link_error transfer_why(const struct transfer *, CURLcode, char *words, size_t size);
+struct loop *connector_loop(const struct connector *);
+
+#endif

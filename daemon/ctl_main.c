@@ -1,0 +1,391 @@
+/* mcp-authctl: the command line of mcp-authd. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bounds.h"
+#include "config_file.h"
+#include "ctl_client.h"
+#include "ctl_status.h"
+#include "json.h"
+#include "listen.h"
+
+#ifndef VERSION
+#define VERSION		"0.1.0"
+#endif
+
+struct ctl {
+	const char	*control;	/* --control */
+	bool		 user, system;
+	bool		 json;
+	const char	*file;		/* --file */
+	const char	*config;	/* --config */
+	char		**args;		/* after the command's words */
+	int		 nargs;
+};
+
+static const char usage_text[] =
+    "usage: mcp-authctl [--user | --system | --control PATH] COMMAND\n"
+    "\n"
+    "  status [NAME] [--json]            what the daemon holds and does; exit 4: NAME needs a login\n"
+    "  token import NAME [--file FILE]   hands the daemon a token: a JSON object on stdin or in FILE\n"
+    "                                    (access_token, refresh_token, expires_at or expires_in,\n"
+    "                                    token_endpoint, issuer, client_id, client_secret, resource, scope)\n"
+    "  token remove NAME                 has the daemon forget it\n"
+    "  check [--config FILE]             checks the config, without a daemon\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 daemon not reachable, 4 login required\n";
+
+static enum ctl_exit _printf_(2, 3)
+fail(enum ctl_exit code, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("mcp-authctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return code;
+}
+
+static enum ctl_exit
+usage(const char *what)
+{
+	fprintf(stderr, "mcp-authctl: %s\n%s", what, usage_text);
+	return CTL_USAGE;
+}
+
+/* The daemon */
+
+static void
+user_socket(char *out)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+
+	if (dir != NULL && dir[0] == '/')
+		snprintf(out, PATH_MAX, "%s/mcp-authd/control.sock", dir);
+	else
+		snprintf(out, PATH_MAX, "/run/user/%u/mcp-authd/control.sock", (unsigned)geteuid());
+}
+
+/* Where a daemon may be, in the order to try: the daemon's own rule, then the system's. */
+static int
+control_paths(const struct ctl *c, char out[2][PATH_MAX])
+{
+	char dir[PATH_MAX - 16];
+
+	if (c->control != NULL) {
+		snprintf(out[0], PATH_MAX, "%s", c->control);
+		return 1;
+	}
+	snprintf(out[0], PATH_MAX, "/run/mcp-authd/control.sock");
+	if (c->system)
+		return 1;
+	if (c->user) {
+		user_socket(out[0]);
+		return 1;
+	}
+	memcpy(out[1], out[0], PATH_MAX);
+	if (runtime_path(dir, sizeof(dir)) == 0)
+		snprintf(out[0], PATH_MAX, "%s/control.sock", dir);
+	return strcmp(out[0], out[1]) == 0 ? 1 : 2;
+}
+
+/* Asks the first daemon that is there.  Errors are said here. */
+static enum ctl_exit
+ask(const struct ctl *c, const char *method, const char *target, struct slice body,
+    struct ctl_reply *ret)
+{
+	char paths[2][PATH_MAX], why[2][CTL_WHY];
+	enum ctl_exit rc = CTL_UNREACHABLE;
+	int i, n;
+
+	n = control_paths(c, paths);
+	for (i = 0; i < n && rc == CTL_UNREACHABLE; i++)
+		rc = ctl_call(paths[i], method, target, body, ret, why[i]);
+	if (rc == CTL_FAILED)
+		return fail(rc, "%s", why[i - 1]);
+	if (rc != CTL_UNREACHABLE)
+		return rc;
+	for (i = 0; i < n; i++)
+		fail(rc, "%s", why[i]);
+	return fail(rc, "no daemon answers; start it (systemctl --user start mcp-authd, or "
+	    "mcp-authd), or name its socket with --control PATH");
+}
+
+/* An answer that is not 200: its message, escaped. */
+static enum ctl_exit
+refused(const struct ctl_reply *r)
+{
+	char shown[512];
+	const char *message;
+	cJSON *doc;
+
+	doc = r->body.len > 0 ? json_parse(r->body.p, r->body.len, NULL) : NULL;
+	message = json_string(doc, "message");
+	if (message != NULL)
+		fail(CTL_FAILED, "%s", text_escape(shown, sizeof(shown), message, strlen(message)));
+	else
+		fail(CTL_FAILED, "the daemon answered with status %d", r->status);
+	if (r->status == 404)
+		fail(CTL_FAILED, "`mcp-authctl status` lists the names");
+	cJSON_Delete(doc);
+	return CTL_FAILED;
+}
+
+/* Commands */
+
+/* Checked here so that it can stand in a request line. */
+static bool
+is_name(const char *s)
+{
+	return s[0] != '\0' && strlen(s) <= 48 && s[strspn(s, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")] == '\0';
+}
+
+static enum ctl_exit
+cmd_status(const struct ctl *c)
+{
+	const char *name = c->nargs > 0 ? c->args[0] : NULL;
+	struct ctl_reply r;
+	char target[80];
+	enum ctl_exit rc;
+
+	if (c->nargs > 1)
+		return usage("status takes one name at most");
+	if (name != NULL && !is_name(name))
+		return fail(CTL_USAGE, "a name consists of letters, digits, _ and -");
+	snprintf(target, sizeof(target), "/v1/status%s%s", name != NULL ? "/" : "",
+	    name != NULL ? name : "");
+	rc = ask(c, "GET", target, (struct slice){ NULL, 0 }, &r);
+	if (rc != CTL_OK)
+		return rc;
+	if (r.status == 200) {
+		if (c->json)
+			fwrite(r.body.p, 1, r.body.len, stdout);
+		rc = ctl_status_print(c->json ? NULL : stdout, r.body.p, r.body.len, name, time(NULL));
+		if (rc == CTL_FAILED)
+			fail(rc, "the daemon's answer is not understood; are both of one version?");
+	} else
+		rc = refused(&r);
+	buf_free(&r.body);
+	return rc;
+}
+
+static enum ctl_exit
+read_token(const struct ctl *c, struct buf *out)
+{
+	char chunk[4096];
+	ssize_t n;
+	int fd = STDIN_FILENO;
+
+	if (c->file != NULL)
+		fd = open(c->file, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return fail(CTL_FAILED, "%s: %s", c->file, strerror(errno));
+	if (c->file == NULL && isatty(fd))
+		fputs("Paste the token's JSON object, then Ctrl-D:\n", stderr);
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+		if (buf_add(out, chunk, n) < 0)
+			break;
+	explicit_bzero(chunk, sizeof(chunk));
+	if (fd != STDIN_FILENO)
+		close(fd);
+	if (n > 0)
+		return fail(CTL_FAILED, "the token is larger than %ld bytes", RECORD_BYTES);
+	if (n == -1)
+		return fail(CTL_FAILED, "the token cannot be read: %s", strerror(errno));
+	return out->len > 0 ? CTL_OK : fail(CTL_FAILED,
+	    "there was no token: give a JSON object on stdin or with --file");
+}
+
+static enum ctl_exit
+token_call(const struct ctl *c, const char *method, struct slice body, const char *done)
+{
+	struct ctl_reply r;
+	char target[80];
+	enum ctl_exit rc;
+
+	snprintf(target, sizeof(target), "/v1/token/%s", c->args[0]);
+	rc = ask(c, method, target, body, &r);
+	if (rc != CTL_OK)
+		return rc;
+	if (r.status == 200)
+		printf("%s: %s\n", c->args[0], done);
+	else
+		rc = refused(&r);
+	buf_free(&r.body);
+	return rc;
+}
+
+static bool
+one_name(const struct ctl *c)
+{
+	return c->nargs == 1 && is_name(c->args[0]);
+}
+
+static enum ctl_exit
+cmd_token_import(const struct ctl *c)
+{
+	struct buf token = BUF_SECRET(RECORD_BYTES);
+	enum ctl_exit rc;
+
+	if (!one_name(c))
+		return usage("token import takes one name");
+	rc = read_token(c, &token);
+	if (rc == CTL_OK)
+		rc = token_call(c, "POST", (struct slice){ token.p, token.len }, "token imported");
+	buf_free(&token);
+	return rc;
+}
+
+static enum ctl_exit
+cmd_token_remove(const struct ctl *c)
+{
+	if (!one_name(c))
+		return usage("token remove takes one name");
+	return token_call(c, "DELETE", (struct slice){ NULL, 0 }, "token removed");
+}
+
+static void
+warned(_unused_ void *arg, const struct config_error *e)
+{
+	char words[CONFIG_WORDS];
+
+	fprintf(stderr, "%s (warning)\n", config_error_words(e, words));
+}
+
+static enum ctl_exit
+cmd_check(const struct ctl *c)
+{
+	char dir[PATH_MAX], file[PATH_MAX], words[CONFIG_WORDS];
+	struct config_error e;
+	struct config config;
+
+	if (c->nargs > 0)
+		return usage("check takes no name; the file goes after --config");
+	if (runtime_path(dir, sizeof(dir)) < 0)
+		return fail(CTL_FAILED, "the runtime directory's path is too long");
+	if (config_load(c->config, dir, &config, file, warned, NULL, &e) < 0) {
+		fprintf(stderr, "%s\n", config_error_words(&e, words));
+		return CTL_FAILED;
+	}
+	printf("%s: ok: %zu upstream%s\n", file, config.nupstreams, config.nupstreams == 1 ? "" : "s");
+	config_free(&config);
+	return CTL_OK;
+}
+
+static const struct command {
+	const char	*word, *second;
+	const char	*options;	/* letters of its own options, see parse() */
+	enum ctl_exit	(*run)(const struct ctl *);
+} commands[] = {
+	{ "status", NULL, "j", cmd_status },
+	{ "token", "import", "f", cmd_token_import },
+	{ "token", "remove", "", cmd_token_remove },
+	{ "check", NULL, "c", cmd_check },
+};
+
+/* Start */
+
+/* -1: go on; else the exit code.  `used` collects the letters of commands' own options. */
+static int
+parse(struct ctl *c, int argc, char **argv, char *used)
+{
+	static const struct option longs[] = {
+		{ "user", no_argument, NULL, 'u' },
+		{ "system", no_argument, NULL, 's' },
+		{ "control", required_argument, NULL, 'C' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "hV", longs, NULL)) != -1) {
+		switch (opt) {
+		case 'u':
+			c->user = true;
+			break;
+		case 's':
+			c->system = true;
+			break;
+		case 'C':
+			c->control = optarg;
+			break;
+		case 'j':
+			c->json = true;
+			break;
+		case 'f':
+			c->file = optarg;
+			break;
+		case 'c':
+			c->config = optarg;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return CTL_OK;
+		case 'V':
+			puts("mcp-authctl " VERSION);
+			return CTL_OK;
+		default:
+			fputs(usage_text, stderr);
+			return CTL_USAGE;
+		}
+		if (strchr("jfc", opt) != NULL && strchr(used, opt) == NULL)
+			used[strlen(used)] = (char)opt;
+	}
+	c->args = argv + optind;
+	c->nargs = argc - optind;
+	return -1;
+}
+
+static enum ctl_exit
+dispatch(struct ctl *c, const char *used)
+{
+	const struct command *cmd;
+	size_t i;
+
+	if (c->user + c->system + (c->control != NULL) > 1)
+		return usage("--user, --system and --control exclude one another");
+	for (i = 0; i < nitems(commands); i++) {
+		cmd = &commands[i];
+		if (c->nargs < 1 || strcmp(c->args[0], cmd->word) != 0)
+			continue;
+		if (cmd->second != NULL && (c->nargs < 2 || strcmp(c->args[1], cmd->second) != 0))
+			continue;
+		if (used[strspn(used, cmd->options)] != '\0')
+			return usage("this option does not belong to this command");
+		c->args += cmd->second != NULL ? 2 : 1;
+		c->nargs -= cmd->second != NULL ? 2 : 1;
+		return cmd->run(c);
+	}
+	return usage(c->nargs < 1 ? "a command is missing" : "no such command");
+}
+
+int
+main(int argc, char **argv)
+{
+	struct ctl c = { 0 };
+	char used[8] = "";
+	int rc;
+
+	/* A reader that leaves (`| head`) shows as a failed write, not as a death. */
+	signal(SIGPIPE, SIG_IGN);
+	rc = parse(&c, argc, argv, used);
+	if (rc == -1)
+		rc = dispatch(&c, used);
+	if (fflush(stdout) != 0 && errno != EPIPE && rc == CTL_OK)
+		rc = fail(CTL_FAILED, "standard output: %s", strerror(errno));
+	return rc;
+}

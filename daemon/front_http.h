@@ -1,0 +1,38 @@
+/* MCP over local HTTP: a serve handler that turns requests into exchanges. */
+#ifndef FRONT_HTTP_H
+#define FRONT_HTTP_H
+
+#include <sys/queue.h>
+
+#include "relay.h"
+#include "serve.h"
+
+struct front_conn;
+struct front_user;
+
+/* Everything that a front must know of the daemon.  Zero it, set the first four. */
+struct front {
+	struct loop	*loop;
+	const struct config *config;
+	struct upstream	**upstreams;
+	size_t		 nupstreams;
+	bool		 draining;
+	/* counters for status and caps */
+	unsigned	 clients;
+	/* private to front_http.c */
+	LIST_HEAD(, front_conn) conns;
+	LIST_HEAD(, front_user) users;
+};
+
+/*
+ * A new local connection.  upstream NULL: the shared socket, where the first
+ * path segment names it.  Takes fd.  Beyond limits.clients or
+ * clientsPerUser its first request is answered `limit` and it is closed.
+ */
+void	front_http_open(struct front *, struct upstream *, int fd);
+/* Contract K: new exchanges are refused, idle connections closed. */
+void	front_http_drain(struct front *);
+/* Ends what is left, abortively. */
+void	front_http_close_all(struct front *);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * One local HTTP/1.1 connection over a Unix socket: requests in, answers out,
+ * in order; keep-alive, pipelining, 100-continue, half-close, hang-up, idle
+ * time, malformed requests.  Knows neither MCP nor control: a handler does.
+ */
+#ifndef SERVE_H
+#define SERVE_H
+
+#include "http1.h"
+#include "loop.h"
+
+struct serve;
+
+struct serve_peer { uid_t uid; pid_t pid; };
+
+struct serve_limits {
+	size_t	 header_bytes;
+	uint64_t body_bytes;		/* more: 413 */
+	int64_t	 idle_ms;		/* between requests and before the first, and within a request that stalls; 0 = none */
+	bool	 secret;		/* requests hold secrets: what was read is wiped once it was handed on */
+};
+
+struct serve_handler {
+	/* A complete head (body framing in it).  Answer now or later; slices valid during the call only.  Next request is not parsed before this one is answered. */
+	void	(*request)(struct serve *, const struct http1_head *);
+	/* Body payload; after serve_pause() no more until serve_resume().  None after the answer has ended. */
+	void	(*body)(struct serve *, const char *, size_t);
+	/* The body is complete; only if one follows the head (framing not HTTP1_NONE; Content-Length: 0 counts as one). */
+	void	(*body_end)(struct serve *);
+	/* What was refused by serve_write() as full fits again. */
+	void	(*drained)(struct serve *);
+	/*
+	 * The request will not be answered by the handler any more: stop
+	 * working on it, do not answer.  The client left (F4), stalled within
+	 * its body, or its body is malformed or too large (then serve answers).
+	 */
+	void	(*gone)(struct serve *);
+	/* The connection is closing for good (after everything else, once): drop serve_data. */
+	void	(*closed)(struct serve *);
+	/*
+	 * First byte was '{', '[' or blank: not HTTP.  NULL: the connection is
+	 * closed.  Else all bytes read so far; the handler answers with
+	 * serve_raw() and the connection closes.
+	 */
+	void	(*lines)(struct serve *, const char *, size_t);
+};
+
+/*
+ * Takes the descriptor (non-blocking).  NULL without memory (fd closed; no
+ * closed()).  Limits are copied; the handler must live on.  All connections
+ * live on one loop.
+ */
+struct serve *serve_open(struct loop *, int fd, const struct serve_limits *, const struct serve_handler *, void *data);
+void	*serve_data(const struct serve *);
+uint64_t serve_id(const struct serve *);	/* unique for the life of the process, from 1 */
+const struct serve_peer *serve_peer(const struct serve *);
+
+/*
+ * The answer: begin, any fields, begin_body, data, end.  Everything is
+ * gathered and written at serve_turn() at the latest, or when 16 KiB are
+ * there.  framing: HTTP1_LENGTH with length, HTTP1_CHUNKED or HTTP1_EOF
+ * (chunked, or close-delimited for a 1.0 client), HTTP1_NONE.  Fewer bytes
+ * than promised close the connection abortively; more are dropped.  All of
+ * these may be called at any time, also inside every callback; after gone()
+ * they do nothing.
+ */
+void	serve_head(struct serve *, int status);
+void	serve_field(struct serve *, struct slice name, struct slice value);	/* drops what is not a valid field */
+void	serve_head_end(struct serve *, enum http1_framing, uint64_t length);
+/* true: the client is slow, stop until drained().  What is given is taken all the same. */
+bool	serve_write(struct serve *, const char *, size_t);
+void	serve_turn(struct serve *);		/* flush now */
+void	serve_end(struct serve *);		/* answer complete; the next pipelined request may begin in a later turn (or, inside request(), body() and body_end(), right after them) */
+void	serve_abort(struct serve *);		/* abortive close: the answer cannot be completed; no gone(), but closed() in a later settling */
+/* A whole small answer with a JSON body; `close` closes the connection after it. */
+void	serve_json(struct serve *, int status, const char *, size_t, bool close);
+void	serve_raw(struct serve *, const char *, size_t);	/* not HTTP: bytes, then close */
+/* Body back-pressure. */
+void	serve_pause(struct serve *);
+void	serve_resume(struct serve *);
+/* Closing down: no new request is taken; idle connections close at once. */
+void	serve_drain(struct serve *);
+/* Was the current request fully read (body end given)? */
+bool	serve_request_complete(const struct serve *);
+
+#endif
