@@ -137,7 +137,6 @@ one_session(struct demo *d)
 	int		rc;
 
 	say("\n1. A session, a tool call, a stream\n");
-	d->ask.key = "initialize";
 	d->session = session_open(&d->ask);
 	d->ask.session = d->session;
 	d->asked += 2;
@@ -336,7 +335,8 @@ story(struct demo *d)
 	dropped_stream(d);
 	response_and_delete(d);
 	counts(d);
-	say("\n%s (%lld.%lld s)", d->wrong == 0 ? "All as it should be" : "SOMETHING IS WRONG",
+	say("\n%s (%lld.%lld s)",
+	    d->wrong == 0 ? "All as it should be" : "SOMETHING IS WRONG",
 	    (long long)(now_ms() - d->started) / 1000,
 	    (long long)(now_ms() - d->started) % 1000 / 100);
 	if (d->wrong != 0)

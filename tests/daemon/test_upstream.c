@@ -362,6 +362,9 @@ END_TEST
 START_TEST(answers_bytewise)
 {
 	answer = &answers[_i];
+	/* What comes late after an answer belongs to the next: nobody could tell. */
+	if (strstr(answer->say, "junk") != NULL)
+		return;
 	bytewise = true;
 	one_answer(TLS);
 }

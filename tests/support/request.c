@@ -137,7 +137,7 @@ session_open(const struct ask *given)
 	char		*session;
 	int		 rc;
 
-	a.session = NULL;
+	a.session = a.key = NULL;
 	rc = rpc(&a, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":"
 	    "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"sampling\":{}},"
 	    "\"clientInfo\":{\"name\":\"test\",\"version\":\"1\"}}}", &r, 30000);

@@ -15,7 +15,7 @@
  *	world_free(w);
  *
  * What cannot be set up ends the process with give_up(), which shows the
- * logs.  All times in ms; every wait has a deadline.  Children die with the
+ * logs.  A test that fails before world_free() leaves its directory in /tmp.  All times in ms; every wait has a deadline.  Children die with the
  * process.  One thread only.
  */
 #ifndef SUPPORT_H
@@ -163,7 +163,7 @@ int	roundtrip(const char *socket, const char *method, const char *bytes, size_t 
 int	rpc(const struct ask *, const char *body, struct reply *, int ms);
 int	tool(const struct ask *, int id, const char *name, const char *args, struct reply *, int ms);
 int	http(const char *socket, const char *method, const char *path, const char *body, struct reply *, int ms);
-/* initialize and notifications/initialized; the session id (free() it).  ask->session is not looked at. */
+/* initialize and notifications/initialized; the session id (free() it).  Sent without session and X-Test-Key. */
 char	*session_open(const struct ask *);
 /* An open GET stream whose head was read (200, else give_up). */
 struct client *stream_open(const struct ask *, const char *last_event);

@@ -55,7 +55,8 @@
  *	  those answered 401 or met by a fault.  NAME is the request's X-Test-Key
  *	  field; without one "SESSION/ID" with the raw JSON-RPC id (or the
  *	  method of a notification, "response ID" of a response, GET, DELETE);
- *	  notifications and GETs without X-Test-Key do not count into max_sends
+ *	  without X-Test-Key notifications, GETs and what has no session do not
+ *	  count into max_sends
  *	executions{KEY: n}, max_executions: tools run, by their argument "key",
  *	  else X-Test-Key; other calls are not in it.  executed: all of them
  *	violations{authorization,cookie,proxy_authorization,hop_by_hop,host,

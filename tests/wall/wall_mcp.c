@@ -335,8 +335,8 @@ count_unnamed(struct conn *c)
 		buf_addf(&b, "response %s", response_id(c, id, sizeof(id)));
 	else
 		buf_adds(&b, c->req.rpc);
-	count_send(c, b.p, c->req.kind == JSONRPC_REQUEST || c->req.kind == JSONRPC_RESPONSE ||
-	    strcmp(c->req.method, "DELETE") == 0);
+	count_send(c, b.p, c->req.session[0] != '\0' && (c->req.kind == JSONRPC_REQUEST || c->req.kind == JSONRPC_RESPONSE ||
+	    strcmp(c->req.method, "DELETE") == 0));
 	buf_free(&b);
 }
 
