@@ -273,6 +273,15 @@ tls_words(const struct transfer *t, CURLcode code, char *words, size_t size)
 		snprintf(words, size, "the TLS handshake failed");
 }
 
+void
+connector_lost(int error, char *words)
+{
+	if (error == ECONNRESET || error == EPIPE)
+		snprintf(words, WORDS_BYTES, "the connection was reset");
+	else
+		snprintf(words, WORDS_BYTES, "the connection was lost: %s", strerror(error));
+}
+
 enum link_error
 transfer_why(const struct transfer *t, CURLcode code, char *words, size_t size)
 {

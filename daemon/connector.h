@@ -32,6 +32,8 @@ int	transfer_go(struct transfer *);
 void	transfer_end(struct transfer *);
 /* What went wrong before anything was connected, in our words. */
 enum link_error transfer_why(const struct transfer *, CURLcode, char *words, size_t size);
+/* Words (WORDS_BYTES) for an errno that ended an established connection. */
+void	connector_lost(int error, char *words);
 struct loop *connector_loop(const struct connector *);
 
 #endif

@@ -3,13 +3,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-
 #include "buf.h"
-#include "connector.h"
-
-#define TLS_RECORD	16384	/* RFC 8446 5.1: plaintext of one record */
+#include "link_tls.h"
 
 enum state {
 	CONNECTING,
@@ -34,7 +29,7 @@ struct link {
 	bool		 has_early;	/* the byte that came with attach() */
 	char		 early;
 	int		 fd;
-	SSL		*ssl;		/* libcurl's; NULL if plain */
+	struct ssl_st	*ssl;		/* libcurl's; NULL if plain */
 	struct event	 rd, wr;
 	struct buf	 pending;	/* TLS: a record that was taken but not yet written */
 	uint64_t	 turn;		/* of the loop, when something last came */
@@ -88,10 +83,7 @@ read_failed(struct link *l, int e)
 {
 	char words[WORDS_BYTES];
 
-	if (e == ECONNRESET || e == EPIPE)
-		snprintf(words, sizeof(words), "the connection was reset");
-	else
-		snprintf(words, sizeof(words), "the connection was lost: %s", strerror(e));
+	connector_lost(e, words);
 	end_with(l, LINK_RESET, words);
 }
 
@@ -113,41 +105,6 @@ read_plain(struct link *l, char *p, size_t size)
 	return 0;
 }
 
-static void
-tls_read_failed(struct link *l, int result)
-{
-	char words[WORDS_BYTES];
-	int saved = errno;
-	unsigned long e;
-	const char *reason;
-
-	switch (SSL_get_error(l->ssl, result)) {
-	case SSL_ERROR_WANT_READ:
-		return;
-	case SSL_ERROR_WANT_WRITE:
-		l->read_wants_write = true;
-		event_add(&l->wr, NULL);
-		return;
-	case SSL_ERROR_ZERO_RETURN:
-		end_with(l, LINK_CLOSED, "the server closed the connection");
-		return;
-	case SSL_ERROR_SYSCALL:
-		if (saved != 0)
-			read_failed(l, saved);
-		else
-			end_with(l, LINK_CUT, "the connection was cut");
-		return;
-	}
-	e = ERR_peek_error();
-	if (ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-		end_with(l, LINK_CUT, "the connection was cut");
-		return;
-	}
-	reason = ERR_reason_error_string(e);
-	snprintf(words, sizeof(words), "TLS: %s", reason != NULL ? reason : "protocol error");
-	end_with(l, LINK_RESET, words);
-}
-
 /*
  * The first bytes go through libcurl, so that it sees the session tickets
  * that came before them and can keep them for later connections.
@@ -155,9 +112,10 @@ tls_read_failed(struct link *l, int result)
 static size_t
 read_tls_once(struct link *l, char *p, size_t size)
 {
+	enum link_error why = LINK_RESET;
+	char words[WORDS_BYTES];
 	CURLcode code;
 	size_t n = 0;
-	int got;
 
 	if (l->fresh) {
 		l->fresh = false;
@@ -165,18 +123,25 @@ read_tls_once(struct link *l, char *p, size_t size)
 		code = curl_easy_recv(l->transfer.easy, p, size, &n);
 		if (code == CURLE_OK && n > 0)
 			return n;
-		/* An error that came with the tickets may be shown as an AGAIN, as the BIO is not libcurl's. */
+		/* The BIO is not libcurl's: an error behind the tickets looks like AGAIN. */
 		if ((code != CURLE_OK && code != CURLE_AGAIN) || errno == ECONNRESET) {
 			read_failed(l, ECONNRESET);
 			return 0;
 		}
 	}
-	ERR_clear_error();
-	errno = 0;
-	got = SSL_read(l->ssl, p, (int)size);
-	if (got > 0)
-		return got;
-	tls_read_failed(l, got);
+	switch (tls_read(l->ssl, p, size, &n, &why, words)) {
+	case TLS_DONE:
+		return n;
+	case TLS_WANT_READ:
+		break;
+	case TLS_WANT_WRITE:
+		l->read_wants_write = true;
+		event_add(&l->wr, NULL);
+		break;
+	case TLS_FAILED:
+		end_with(l, why, words);
+		break;
+	}
 	return 0;
 }
 
@@ -189,7 +154,7 @@ read_tls(struct link *l, char *p, size_t size)
 	do {
 		got = read_tls_once(l, p + n, size - n);
 		n += got;
-	} while (got > 0 && n < size && SSL_has_pending(l->ssl));
+	} while (got > 0 && n < size && tls_pending(l->ssl));
 	if (got > 0 && n == size)
 		link_kick(l);
 	return n;
@@ -287,23 +252,20 @@ write_plain(struct link *l, const struct iovec *iov, int n)
 static int
 write_record(struct link *l, const char *p, size_t n)
 {
-	int result, saved;
+	int error = 0;
 
-	ERR_clear_error();
-	errno = 0;
-	result = SSL_write(l->ssl, p, (int)n);
-	if (result > 0)
+	switch (tls_write(l->ssl, p, n, &error)) {
+	case TLS_DONE:
 		return 1;
-	saved = errno;
-	switch (SSL_get_error(l->ssl, result)) {
-	case SSL_ERROR_WANT_WRITE:
+	case TLS_WANT_READ:	/* readable() tries again */
+		return 0;
+	case TLS_WANT_WRITE:
 		event_add(&l->wr, NULL);
 		return 0;
-	case SSL_ERROR_WANT_READ:	/* readable() tries again */
-		return 0;
-	default:
-		return write_failed(l, saved);
+	case TLS_FAILED:
+		break;
 	}
+	return write_failed(l, error);
 }
 
 static void
@@ -422,22 +384,6 @@ attach(struct link *l)
 	return 0;
 }
 
-/* From here on the SSL object is ours, but for its end. */
-static int
-take_tls(struct link *l)
-{
-	if (SSL_set_fd(l->ssl, l->fd) != 1) {
-		end_with(l, LINK_FAILED, "out of memory");
-		return -1;
-	}
-	SSL_set_mode(l->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_set_options(l->ssl, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION);
-	/* One read() for head and body of a record; SSL_has_pending() knows of the rest. */
-	SSL_set_read_ahead(l->ssl, 1);
-	l->fresh = true;
-	return 0;
-}
-
 static void
 connected(struct transfer *t, CURLcode code)
 {
@@ -449,11 +395,14 @@ connected(struct transfer *t, CURLcode code)
 		link_down(l);
 		return;
 	}
-	if (attach(l) == -1 || (l->ssl != NULL && take_tls(l) == -1)) {
+	if (attach(l) == 0 && l->ssl != NULL && tls_take(l->ssl, l->fd) < 0)
+		end_with(l, LINK_FAILED, "out of memory");
+	if (l->ended) {
 		l->fd = -1;
 		link_down(l);
 		return;
 	}
+	l->fresh = l->ssl != NULL;
 	l->state = UP;
 	l->turn = l->loop->turn;
 	event_assign(&l->rd, l->loop->base, l->fd, EV_READ | EV_PERSIST, readable, l);
@@ -543,7 +492,7 @@ link_quiet(struct link *l)
 	if (l->state != UP || l->ended || l->write_broken || l->short_write || l->paused ||
 	    l->has_early || l->pending.len > 0)
 		return false;
-	if (l->ssl != NULL && SSL_has_pending(l->ssl))
+	if (l->ssl != NULL && tls_pending(l->ssl))
 		return false;
 	if (l->turn == l->loop->turn)
 		return true;
@@ -567,7 +516,7 @@ link_free(struct link *l)
 	}
 	l->state = FREED;
 	transfer_end(&l->transfer);
-	ERR_clear_error();
+	tls_forget_errors();
 	l->ssl = NULL;
 	buf_free(&l->pending);
 	loop_defer(l->loop, bury, l);

@@ -18,7 +18,10 @@ static int max_level = LOG_INFO;
 static int journal = -1;
 static uint64_t dropped;
 
-/* Is stderr the stream that the service manager connected to the journal? systemd.exec(5), $JOURNAL_STREAM. */
+/*
+ * Is stderr the stream that the service manager connected to the journal?
+ * systemd.exec(5), $JOURNAL_STREAM.
+ */
 static bool
 stderr_is_journal(void)
 {

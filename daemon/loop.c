@@ -9,7 +9,7 @@
 #include "loop.h"
 
 #define SUSPEND_MS	(1 * SEC)	/* boot time ahead by more: the machine slept */
-#define FAR_FUTURE	(100LL * 365 * 24 * 3600)	/* seconds; the wake-up timer never expires */
+#define FAR_FUTURE	(100LL * 365 * 24 * 3600)	/* seconds: never expires */
 
 struct deferred {
 	void	(*fn)(void *);	/* NULL: taken back */
@@ -286,7 +286,10 @@ loop_undefer(struct loop *loop, void *arg)
 			p->deferred[i].fn = NULL;
 }
 
-/* Does what was deferred, also what that defers in turn; a suspend comes first, whoever noticed it. */
+/*
+ * Does what was deferred, also what that defers in turn.  A suspend comes
+ * first, whoever noticed it.
+ */
 static void
 settle(struct loop_private *p)
 {

@@ -189,6 +189,7 @@ on_ready(void *arg)
 			relay_fails(r, REASON_LIMIT, "out of memory");
 			return;
 		}
+		r->sent_at = loop_now(r->up->loop).boot;
 		relay_enter(r, RELAY_SENDING);
 		relay_flush(r);
 		return;
@@ -346,6 +347,8 @@ on_head(void *arg, const struct http1_head *h)
 	struct now now = loop_now(r->up->loop);
 	enum exchange_verdict verdict;
 
+	/* F1: the time that the server took is not what the daemon adds. */
+	r->x.deadline += now.boot - r->sent_at;
 	auth_answered(r->up->credential, r->generation, h->status, r->x.used_401);
 	if (h->status == 403)
 		a.insufficient_scope = asks_for_scope(h);

@@ -44,6 +44,7 @@ struct relay {
 	size_t		 discarded;
 	size_t		 charged;	/* of the held budget */
 	uint64_t	 generation;	/* sent with (E1) */
+	int64_t		 sent_at;	/* boot ms of the latest send */
 	enum exchange_verdict why;	/* of this send */
 	struct exchange	 x;
 	struct auth_waiter waiter;

@@ -7,7 +7,7 @@
 
 /* The queued places of one client. */
 struct client_queue {
-	TAILQ_ENTRY(client_queue) turn;		/* whose turn it is: first in, first served, then last */
+	TAILQ_ENTRY(client_queue) turn;		/* who was served goes last */
 	LIST_ENTRY(client_queue) bucket;
 	uint64_t	 client;
 	TAILQ_HEAD(, place) places;

@@ -321,7 +321,10 @@ import_knows(const char *key)
 	return strcmp(key, "expires_at") == 0 || strcmp(key, "expires_in") == 0;
 }
 
-/* An absolute time wins over a lifetime whose beginning we must guess.  0 or less: unknown (B1). */
+/*
+ * An absolute time wins over a lifetime whose beginning we must guess, and
+ * says nothing of the lifetime (B2).  0 or less: unknown (B1).
+ */
 static const char *
 import_expiry(const cJSON *doc, struct record *rec, int64_t now)
 {
@@ -336,13 +339,11 @@ import_expiry(const cJSON *doc, struct record *rec, int64_t now)
 		return "expires_at is not a number of seconds";
 	if (at > SECONDS_MAX * SEC)
 		return "expires_at must be in seconds since 1970";
-	if (at > 0) {
+	if (at > 0)
 		rec->expires_at = at;
-		rec->lifetime = MAX(at - now, 0);
-	} else if (in > 0) {
+	else if (in > 0)
 		rec->expires_at = now + in;
-		rec->lifetime = in;
-	}
+	rec->lifetime = MAX(in, 0);
 	return NULL;
 }
 

@@ -5,7 +5,7 @@
 #define GO(state, act)	{ SESSION_CELL_GO, SESSION_##state, (act) }
 #define BUG		{ SESSION_CELL_BUG, 0, 0 }
 
-/* The epoch grows with our initialize's answer, so LOST_BEFORE says of STARTING: nothing newer is there yet. */
+/* The epoch grows with the answer to our initialize: in STARTING nothing newer is there yet. */
 const struct session_cell session_grid[SESSION_STATES][SESSION_EVENTS] = {
 	[SESSION_NONE] = {
 		[SESSION_INITIALIZED]	= GO(OPEN, 0),

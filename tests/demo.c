@@ -340,7 +340,7 @@ story(struct demo *d)
 	    (long long)(now_ms() - d->started) / 1000,
 	    (long long)(now_ms() - d->started) % 1000 / 100);
 	if (d->wrong != 0)
-		say("The daemon's log: KEEP_WORLD=1 build/demo, then run.log in the directory named");
+		say("KEEP_WORLD=1 build/demo names a directory; the daemon's log is run.log in it");
 	return d->wrong != 0;
 }
 
@@ -366,7 +366,7 @@ invitation(struct demo *d)
 	    "sed -n 's/^mcp-session-id: //Ip')");
 	say("   curl -sN --unix-socket $S -H \"Mcp-Session-Id: $ID\" "
 	    "-H 'Accept: text/event-stream' http://localhost/mcp");
-	say(" Make the server say something, reject every token, drop streams; what it counted");
+	say(" Make the server speak, reject every token, drop streams; what it counted");
 	say("   curl -s %s/_wall/emit -d '{\"text\":\"hello\"}'", d->w->origin);
 	say("   curl -s -X POST %s/_wall/expire", d->w->origin);
 	say("   curl -s -X POST %s/_wall/drop", d->w->origin);

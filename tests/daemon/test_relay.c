@@ -958,12 +958,31 @@ END_TEST
 START_TEST(f3_no_retry_without_time)
 {
 	post(&sinks[0], CALL);
+	pass(RECOVERY - 1);
+	ready();
+	answers(401, "Content-Length: 0\r\n");
+	auth_wake(true);
+	ck_assert_uint_eq(ncalls, 2);
+	pass(1);
+	failed_as(&sinks[0], REASON_RECOVERY_TIMEOUT);
+	ck_assert_str_eq(last_call()->wire, "");
+	ck_assert_uint_eq(auth.refreshes, 1);
+}
+END_TEST
+
+/* The time that the server took to say 401 is not what the daemon added. */
+START_TEST(f1_the_servers_time_does_not_count)
+{
+	post(&sinks[0], CALL);
 	ready();
 	pass(RECOVERY);
 	answers(401, "Content-Length: 0\r\n");
-	ck_assert_uint_eq(ncalls, 1);
-	failed_as(&sinks[0], REASON_RECOVERY_TIMEOUT);
-	ck_assert_uint_eq(auth.refreshes, 1);
+	auth_wake(true);
+	ck_assert_uint_eq(ncalls, 2);
+	pass(RECOVERY - 1);
+	ready();
+	answers(200, "Content-Length: 0\r\n");
+	relayed_as(&sinks[0], 200);
 }
 END_TEST
 
@@ -1449,6 +1468,7 @@ main(void)
 	tcase_add_test(tc, f1_response_zero_is_none);
 	tcase_add_test(tc, f3_no_send_without_time);
 	tcase_add_test(tc, f3_no_retry_without_time);
+	tcase_add_test(tc, f1_the_servers_time_does_not_count);
 	tcase_add_test(tc, f4_failure_waits_for_the_id);
 	tcase_add_test(tc, begin_never_calls_back);
 	tcase_add_loop_test(tc, f4_abandon, 0, 8);

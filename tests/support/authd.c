@@ -1,5 +1,6 @@
 /* Real daemons: started, asked, ended. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -86,6 +87,23 @@ spawn(struct world *w, struct authd *a, const struct authd_options *o)
 	a->pid = child_start(argv, env, a->log);
 }
 
+/* A daemon that was killed together with what wrapped it may still be dying. */
+static void
+await_runtime(const struct authd *a)
+{
+	struct flock	lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int64_t		deadline = now_ms() + 10000;
+	char		path[PATH_SIZE + 8];
+	int		fd;
+
+	snprintf(path, sizeof(path), "%s/lock", a->runtime);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) < 0 && now_ms() < deadline)
+		pause_ms(2);
+	if (fd >= 0)
+		close(fd);
+}
+
 struct authd *
 authd_start(struct world *w, const struct authd_options *options)
 {
@@ -97,6 +115,7 @@ authd_start(struct world *w, const struct authd_options *options)
 	if (a->pid != 0)
 		give_up("a daemon runs there already");
 	config_write(w);
+	await_runtime(a);
 	spawn(w, a, o);
 	if (!o->no_wait && !authd_ready(a, 30000))
 		give_up("the daemon does not become ready");

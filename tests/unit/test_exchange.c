@@ -60,7 +60,7 @@ START_TEST(f3_only_while_time_remains)
 }
 END_TEST
 
-/* Answers that ask for each recovery, in every order and any number of times: never more than four sends. */
+/* Answers that ask for each recovery, in every order, many times: never more than four sends. */
 START_TEST(g2_recoveries_compose)
 {
 	static const struct exchange_answer kinds[] = {

@@ -1,4 +1,4 @@
-/* A request as bytes: whatever is taken of it at a time, the same bytes go out, and again for another send. */
+/* A request as bytes: whatever is taken at a time, the same goes out, and again if need be. */
 #include <check.h>
 #include <stdio.h>
 

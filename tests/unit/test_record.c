@@ -300,7 +300,7 @@ START_TEST(test_import_all)
 	ck_assert_str_eq(rec->resource, "https://h/mcp");
 	ck_assert_str_eq(rec->scope, "a b");
 	ck_assert_int_eq(rec->expires_at, NOW + 100 * SEC);
-	ck_assert_int_eq(rec->lifetime, 100 * SEC);
+	ck_assert_int_eq(rec->lifetime, 0);
 	ck_assert_int_eq(rec->obtained_at, NOW);
 	ck_assert(rec->name == NULL && rec->url == NULL && rec->auth_method == NULL);
 	ck_assert_str_eq(rec->dead, "");
@@ -314,15 +314,15 @@ static const struct {
 	int64_t		 expires_at, lifetime;
 } expiries[] = {
 	{ "", EXPIRES_UNKNOWN, 0 },
-	{ ",\"expires_at\":1700000100", NOW + 100 * SEC, 100 * SEC },
-	{ ",\"expires_at\":\"1700000100\"", NOW + 100 * SEC, 100 * SEC },
-	{ ",\"expires_at\":1700000100.5", NOW + 100500, 100500 },
+	{ ",\"expires_at\":1700000100", NOW + 100 * SEC, 0 },
+	{ ",\"expires_at\":\"1700000100\"", NOW + 100 * SEC, 0 },
+	{ ",\"expires_at\":1700000100.5", NOW + 100500, 0 },
 	{ ",\"expires_at\":1600000000", 1600000000 * SEC, 0 },		/* long expired */
 	{ ",\"expires_at\":0", EXPIRES_UNKNOWN, 0 },
 	{ ",\"expires_in\":60", NOW + 60 * SEC, 60 * SEC },
 	{ ",\"expires_in\":\"60\"", NOW + 60 * SEC, 60 * SEC },
 	{ ",\"expires_in\":0", EXPIRES_UNKNOWN, 0 },
-	{ ",\"expires_in\":60,\"expires_at\":1700000100", NOW + 100 * SEC, 100 * SEC }
+	{ ",\"expires_in\":60,\"expires_at\":1700000100", NOW + 100 * SEC, 60 * SEC }
 };
 
 START_TEST(test_import_expiry)

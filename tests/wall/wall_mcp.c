@@ -317,6 +317,17 @@ look(struct conn *c)
 	r->args = cJSON_GetObjectItemCaseSensitive(params, "arguments");
 }
 
+/* Will its name not come again, but for a resend? */
+static bool
+has_own_name(const struct conn *c)
+{
+	if (c->req.session[0] == '\0')
+		return false;
+	if (strcmp(c->req.method, "POST") == 0)
+		return c->req.kind == JSONRPC_REQUEST || c->req.kind == JSONRPC_RESPONSE;
+	return strcmp(c->req.method, "DELETE") == 0;
+}
+
 /* By X-Test-Key if there is one (that was done at the head), else by session and id. */
 static void
 count_unnamed(struct conn *c)
@@ -335,8 +346,7 @@ count_unnamed(struct conn *c)
 		buf_addf(&b, "response %s", response_id(c, id, sizeof(id)));
 	else
 		buf_adds(&b, c->req.rpc);
-	count_send(c, b.p, c->req.session[0] != '\0' && (c->req.kind == JSONRPC_REQUEST || c->req.kind == JSONRPC_RESPONSE ||
-	    strcmp(c->req.method, "DELETE") == 0));
+	count_send(c, b.p, has_own_name(c));
 	buf_free(&b);
 }
 
