@@ -6,6 +6,8 @@
 
 #define TLS_RECORD	16384	/* RFC 8446 5.1: plaintext of one record */
 
+struct ssl_st;		/* OpenSSL's SSL */
+
 enum tls_result {
 	TLS_DONE,
 	TLS_WANT_READ,		/* again when the descriptor is readable ... */

@@ -27,7 +27,8 @@
 #define EXIT_USAGE	2
 #define EXIT_CONFIG	78	/* EX_CONFIG, as systemd knows it: no restart helps */
 #define DRAIN_TICK	20	/* ms; looking whether all is done, only while draining */
-#define DRAIN_FLUSH	(1 * SEC)	/* beyond DRAIN: for the last answers to be read */
+#define DRAIN_FLUSH	(1 * SEC)	/* when nothing runs any more: for the last answers to be read */
+#define REFUSED_MAX	64		/* connections beyond the cap, kept only to be told so (front_http.c) */
 
 struct options {
 	const char	*config;
@@ -57,6 +58,7 @@ struct daemon {
 	struct event	*signals[3];
 
 	int64_t		 drain_began;	/* boot ms; 0 = serving */
+	int64_t		 quiet_since;	/* boot ms; 0 = exchanges or transactions run */
 	size_t		 undrained;	/* credentials that still run */
 	struct timer	 tick;
 };
@@ -180,7 +182,8 @@ cap_clients(struct daemon *d)
 {
 	uint64_t usable, links, cap;
 
-	usable = d->descriptors > 2 * FD_RESERVE ? d->descriptors - FD_RESERVE : FD_RESERVE;
+	usable = d->descriptors > 2 * (FD_RESERVE + REFUSED_MAX) ?
+	    d->descriptors - FD_RESERVE - REFUSED_MAX : FD_RESERVE;
 	links = d->config.nupstreams *
 	    (d->config.limits.links + LINKS_RESERVED + d->config.limits.streams);
 	cap = usable - MIN(links, usable / 2);
@@ -329,26 +332,35 @@ open_sockets(struct daemon *d)
 
 /* Drain (contract K) */
 
+/* No exchange and no transaction runs. */
 static bool
-all_done(const struct daemon *d)
+quiet(const struct daemon *d)
 {
 	size_t i;
 
 	for (i = 0; i < d->front.nupstreams; i++)
 		if (d->front.upstreams[i]->active > 0)
 			return false;
-	return d->undrained == 0 && d->front.clients == 0;
+	return d->undrained == 0;
 }
 
+/*
+ * Ends when nothing runs and nobody is connected, or soon after nothing runs: a
+ * connection that says nothing, or that came only to hear that we are stopping,
+ * holds nothing up.
+ */
 static void
 drain_tick(void *arg)
 {
 	struct daemon *d = arg;
-	int64_t passed = loop_now(d->loop).boot - d->drain_began;
+	int64_t now = loop_now(d->loop).boot;
 
-	if (passed >= DRAIN + DRAIN_FLUSH)
-		front_http_close_all(&d->front);
-	if (all_done(d) || passed >= DRAIN + TOKEN_WAIT) {
+	if (!quiet(d))
+		d->quiet_since = 0;
+	else if (d->quiet_since == 0)
+		d->quiet_since = now;
+	if ((d->quiet_since != 0 && (d->front.clients == 0 || now - d->quiet_since >= DRAIN_FLUSH)) ||
+	    now - d->drain_began >= DRAIN + TOKEN_WAIT) {
 		loop_stop(d->loop);
 		return;
 	}
@@ -441,7 +453,8 @@ shut_down(struct daemon *d)
 	size_t i;
 
 	if (d->loop != NULL) {
-		front_http_close_all(&d->front);
+		if (d->front.loop != NULL)
+			front_http_close_all(&d->front);
 		control_close_all(&d->control);
 		timer_clear(&d->tick);
 		for (i = 0; i < nitems(d->signals); i++)
@@ -499,10 +512,12 @@ run(struct daemon *d, int argc, char **argv)
 	if (!open_runtime(d) || !open_loop(d) || !open_store(d))
 		return EXIT_FAILURE;
 	set_up_front(d);
-	if (!open_upstreams(d) || !open_signals(d) || !open_sockets(d)) {
-		log_err(NULL, "start", "cannot start");
+	if (!open_upstreams(d) || !open_signals(d)) {
+		log_err(NULL, "start", "out of memory");
 		return EXIT_FAILURE;
 	}
+	if (!open_sockets(d))
+		return EXIT_FAILURE;
 	announce(d);
 	loop_run(d->loop);
 	log_info(NULL, "stop", "stopped");

@@ -362,7 +362,7 @@ parse_status(const char **cursor, const char *end, struct http1_head *h)
 	const char		*c = *cursor;
 	enum http1_error	 e;
 
-	if (end - c < 6 || c[0] != ' ' || c[1] < '1' || c[1] > '5' ||
+	if (c[0] != ' ' || c[1] < '1' || c[1] > '5' ||
 	    !is_digit(c[2]) || !is_digit(c[3]))
 		return HTTP1_BAD_LINE;
 	h->status = (c[1] - '0') * 100 + (c[2] - '0') * 10 + (c[3] - '0');

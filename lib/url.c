@@ -92,14 +92,14 @@ starts_with(struct slice s, const char *prefix)
 	return s.n >= n && memcmp(s.p, prefix, n) == 0;
 }
 
-/* The fragment must be gone already. */
+/* The scheme is whatever stands before a colon in the first segment (4.2). */
 static void
 split(struct slice rest, struct parts *ret)
 {
 	size_t	n = span_until(rest.p, rest.n, ":/?");
 
 	*ret = (struct parts){ 0 };
-	if (n > 0 && n < rest.n && rest.p[n] == ':' && is_alpha(rest.p[0])) {
+	if (n < rest.n && rest.p[n] == ':') {
 		ret->scheme = take(&rest, n);
 		take(&rest, 1);
 	}
@@ -288,8 +288,7 @@ fill(const struct parts *parts, struct url *u)
 	u->https = slice_ieq(parts->scheme, "https");
 	if (!u->https && !slice_ieq(parts->scheme, "http"))
 		return -EINVAL;
-	if (parts->authority.p == NULL || !is_target(path.p, path.n) ||
-	    !is_target(parts->query.p, parts->query.n))
+	if (!is_target(path.p, path.n) || !is_target(parts->query.p, parts->query.n))
 		return -EINVAL;
 	if ((r = parse_authority(parts->authority, u)) < 0 ||
 	    (r = compose_authority(u)) < 0 || (r = compose_target(parts, u)) < 0)
@@ -306,7 +305,7 @@ url_parse(const char *s, size_t n, struct url *ret)
 
 	if (n > URL_BYTES)
 		return -EMSGSIZE;
-	if (n == 0 || memchr(s, '#', n) != NULL)
+	if (n == 0)
 		return -EINVAL;
 	split((struct slice){ s, n }, &parts);
 	if ((r = fill(&parts, &u)) < 0) {
@@ -394,9 +393,7 @@ add_resolved(struct buf *out, const struct url *base, const struct parts *ref)
 	int		r;
 
 	if (ref->authority.p == NULL) {
-		/* 4.2: a colon in the first segment looks like a scheme. */
-		r = (int)span_until(ref->path.p, ref->path.n, ":/");
-		if (scheme.p != NULL || ((size_t)r < ref->path.n && ref->path.p[r] == ':'))
+		if (scheme.p != NULL)
 			return -EINVAL;
 		r = url_origin(base, out);
 		return r < 0 ? r : add_target(out, base, ref);

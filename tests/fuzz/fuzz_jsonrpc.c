@@ -1,4 +1,4 @@
-/* lib/jsonrpc: whole and byte by byte must agree, and never call JSON what json_check() does not, UTF-8 apart. */
+/* lib/jsonrpc: whole and byte by byte must agree, and what json_check() takes is JSON here, too. */
 #include "json.h"
 #include "jsonrpc.h"
 

@@ -298,6 +298,7 @@ START_TEST(d_a_live_token_serves_on)
 	wait_status("renewable", "false");
 	ck_assert_str_eq(asked(5000), "");
 	ck_assert_int_eq(wall_count(w, "token.requests"), 1);
+	wait_status("machine", "\"IDLE\"");
 	/* the mark is durable (D) */
 	authd_kill(a);
 	a = authd_start(w, NULL);

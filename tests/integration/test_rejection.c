@@ -166,7 +166,7 @@ generation(void)
 	return n;
 }
 
-/* F2, F3: the client has its error in time, the refresh goes on, persists, and serves the next one. */
+/* C1, F2, F3: the client has its error in time, the refresh goes on, persists, and serves the next one. */
 START_TEST(f2_recovery_passes_during_a_refresh)
 {
 	int64_t began;

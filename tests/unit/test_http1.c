@@ -195,6 +195,8 @@ static const struct {
 	{ "GET  / HTTP/1.1\r\n" HOST "\r\n", HTTP1_BAD_LINE },
 	{ "GET /\r\n\r\n", HTTP1_BAD_LINE },
 	{ "GET / H\r\n\r\n", HTTP1_BAD_LINE },
+	{ "GET / \r\n\r\n", HTTP1_BAD_LINE },
+	{ "GET / HTTP/\r\n\r\n", HTTP1_BAD_LINE },
 	{ "\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n", HTTP1_BAD_LINE },
 	{ "\nGET / HTTP/1.1\r\n" HOST "\r\n", HTTP1_BAD_NEWLINE },
 	{ "GET / HTTP/1.1\n", HTTP1_BAD_NEWLINE },
@@ -236,6 +238,8 @@ static const struct {
 	{ "HTTP/1.1 200 O\x01K\r\n\r\n", HTTP1_BAD_LINE },
 	{ "HTTP/1.1 20\r\n\r\n", HTTP1_BAD_LINE },
 	{ "HTTP/1.1\r\n\r\n", HTTP1_BAD_LINE },
+	{ "HTTP/1.1 \r\n\r\n", HTTP1_BAD_LINE },
+	{ "HTTP/1.\r\n\r\n", HTTP1_BAD_LINE },
 	{ "HTML", HTTP1_BAD_LINE },
 	{ "HTTP/1.1 200 OK\n", HTTP1_BAD_NEWLINE },
 	{ "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", HTTP1_BAD_LENGTH },
@@ -276,6 +280,34 @@ START_TEST(test_connection)
 	ck_assert_int_eq(out.r, 1);
 	ck_assert_int_eq(out.head.keep_alive, connections[_i].keep_alive);
 	ck_assert_int_eq(out.head.expect_continue, connections[_i].expect);
+}
+END_TEST
+
+static const struct {
+	enum kind	 kind;
+	const char	*text;
+	bool		 hopeless;
+} starts[] = {
+	{ REQUEST, "", false }, { REQUEST, "\r", false }, { REQUEST, "\r\n", false },
+	{ REQUEST, "P", false }, { REQUEST, "POST /", false }, { REQUEST, "\r\nP", false },
+	{ REQUEST, " ", true }, { REQUEST, "{", true }, { REQUEST, "\x16\x03", true },
+	{ REQUEST, "\n", true }, { REQUEST, "\r\n\r", true }, { REQUEST, "\r\n ", true },
+	{ REQUEST, "PO\x01", true }, { REQUEST, "POST / HTTP/1.1\r\nA: b\n", true },
+	{ ANSWER, "", false }, { ANSWER, "H", false }, { ANSWER, "HTTP/1", false },
+	{ ANSWER, "\r", true }, { ANSWER, "HTTX", true }, { ANSWER, "<html>", true },
+};
+
+/* A stranger is known by the first bytes. */
+START_TEST(test_early)
+{
+	size_t	n = strlen(starts[_i].text), scanned = 0;
+	int	r;
+
+	r = parse_head(starts[_i].kind, guarded(starts[_i].text, n), n, &scanned, HEADER_BYTES,
+	    &out);
+	ck_assert_msg(r == (starts[_i].hopeless ? -EBADMSG : 0), "%s: %d", starts[_i].text, r);
+	scanned = 0;
+	ck_assert_int_eq(parse_head(starts[_i].kind, NULL, 0, &scanned, HEADER_BYTES, &out), 0);
 }
 END_TEST
 
@@ -573,6 +605,7 @@ cases(void)
 	tcase_add_loop_test(t, test_bad_request, 0, nitems(bad_requests));
 	tcase_add_loop_test(t, test_bad_response, 0, nitems(bad_responses));
 	tcase_add_loop_test(t, test_connection, 0, nitems(connections));
+	tcase_add_loop_test(t, test_early, 0, nitems(starts));
 	tcase_add_test(t, test_max);
 	tcase_add_test(t, test_field_count);
 	tcase_add_test(t, test_scanned);

@@ -88,9 +88,11 @@ static const char *const bad[] = {
 	"http://a.0x1/", "http://1./", "http://[::1/", "http://::1/", "http://[]/",
 	"http://[::1]x/", "http://[::1]80/", "http://[::g]/", "http://[::1%25eth0]/",
 	"http://[fe80::1%eth0]/", "http://[v1.a]/", "http://[1.2.3.4]/", "http://[::1]]/",
-	"http://x[::1]/", "http://[[::1]]/", "http://a/%", "http://a/%2", "http://a/%zz",
-	"http://a/%2g", "http://a/?%", "http://a/<", "http://a/>", "http://a/\"", "http://a/{x}",
-	"http://a/|", "http://a/^", "http://a/`", "http://a/[", "http://a/?]",
+	"http://x[::1]/", "http://[[::1]]/",
+	"http://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0001]/",
+	"http://a/%", "http://a/%2", "http://a/%zz", "http://a/%2g", "http://a/?%", "http://a/<",
+	"http://a/>", "http://a/\"", "http://a/{x}", "http://a/|", "http://a/^", "http://a/`",
+	"http://a/[", "http://a/?]",
 };
 
 START_TEST(test_bad)
@@ -148,7 +150,9 @@ START_TEST(test_bounds)
 	ck_assert_int_eq(url_parse(text, URL_BYTES + 1, &u), -EMSGSIZE);
 	memcpy(text, "http://h?", 9);		/* the slash that is put in */
 	ck_assert_int_eq(url_parse(text, URL_BYTES, &u), -EMSGSIZE);
-	memcpy(text, "http://hh", 9);
+	memcpy(text, "http://h:80/", 12);	/* too long as given, though not in the end */
+	ck_assert_int_eq(url_parse(text, URL_BYTES + 1, &u), -EMSGSIZE);
+	memcpy(text, "http://hhhhh", 12);
 	text[7 + 63] = '/';
 	ck_assert_int_eq(url_parse(text, 7 + 63 + 1, &u), 0);
 	url_free(&u);
@@ -233,6 +237,8 @@ static const struct {
 	{ "./x:y", "http://a/b/c/x:y" },
 	{ "x/1:y", "http://a/b/c/x/1:y" },
 	{ "1:y", NULL },
+	{ ":y", NULL },
+	{ "1://b/", NULL },
 	{ "//u@b/", NULL },
 	{ "https://b:0/", NULL },
 	{ "ftp://b/", NULL },
@@ -340,7 +346,7 @@ static const struct {
 	{ "A.b.LOCALHOST", true }, { "127.0.0.1", true }, { "127.255.255.254", true },
 	{ "::1", true }, { "0:0:0:0:0:0:0:1", true }, { "", false }, { ".localhost", false },
 	{ "xlocalhost", false }, { "localhost.", false }, { "localhost.example", false },
-	{ "128.0.0.1", false }, { "12.7.0.1", false }, { "127.1", false },
+	{ "128.0.0.1", false }, { "126.0.0.1", false }, { "12.7.0.1", false }, { "127.1", false },
 	{ "127.0.0.1.example", false }, { "0.0.0.0", false }, { "::", false }, { "::2", false },
 	{ "::ffff:127.0.0.1", false }, { "[::1]", false }, { "2130706433", false },
 	{ "0177.0.0.1", false }, { "127.0.0.1 ", false },
