@@ -139,6 +139,50 @@ merge_parts(struct config *c, const char *file, config_warn warn, void *arg,
 	return rc;
 }
 
+/* Secrets */
+
+/* One line; a newline at its end does not count.  NULL: unreadable or empty. */
+static char *
+read_secret(const char *path)
+{
+	_cleanup_(buf_free) struct buf b = BUF_SECRET(TOKEN_BYTES);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = -1;
+
+	if (fd >= 0 && buf_reserve(&b, TOKEN_BYTES - 1) == 0)
+		n = read(fd, b.p, TOKEN_BYTES - 1);
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return NULL;
+	b.len = (size_t)n;
+	while (b.len > 0 && (b.p[b.len - 1] == '\n' || b.p[b.len - 1] == '\r'))
+		b.len--;
+	b.p[b.len] = '\0';
+	return b.len > 0 ? buf_steal(&b) : NULL;
+}
+
+/* A secret that is missing hurts one upstream, so it is a warning. */
+static void
+read_secrets(struct config *c, config_warn warn, void *arg)
+{
+	struct config_upstream *u;
+	struct config_error e;
+
+	for (u = c->upstreams; u < c->upstreams + c->nupstreams; u++) {
+		if (u->oauth.client_secret_file == NULL)
+			continue;
+		u->oauth.client_secret = read_secret(u->oauth.client_secret_file);
+		if (u->oauth.client_secret != NULL || warn == NULL)
+			continue;
+		e = (struct config_error){ .line = u->line, .column = u->column };
+		snprintf(e.file, sizeof(e.file), "%s", u->file);
+		snprintf(e.what, sizeof(e.what), "clientSecretFile of \"%s\" cannot be read or "
+		    "is empty: %.300s", u->name, u->oauth.client_secret_file);
+		warn(arg, &e);
+	}
+}
+
 /* Finding */
 
 static bool
@@ -211,6 +255,8 @@ config_load(const char *file, const char *runtime_dir, struct config *ret, char 
 	}
 	if (rc < 0)
 		config_free(ret);
+	else
+		read_secrets(ret, warn, arg);
 	return rc;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The config from its files, and the paths that follow from it and the
- * environment; the daemon and `mcp-authctl check` share it.  Blocking:
- * start-up only.
+ * environment; the daemon and `mcp-authctl check` share it.  Blocking: at the
+ * start and on the worker only.
  */
 #ifndef CONFIG_FILE_H
 #define CONFIG_FILE_H
@@ -11,7 +11,8 @@
 /*
  * `file`, or with NULL the first of $XDG_CONFIG_HOME/mcp-authd (~/.config) and
  * /etc/mcp-authd that has a config.json or a conf.d; then every *.json of conf.d beside
- * it in name order; then config_finish().  *ret is initialised here.  The main
+ * it in name order; then config_finish(); then the files of client secrets (a missing one is a
+ * warning).  *ret is initialised here.  The main
  * file's path is left in ret_file (PATH_MAX bytes).  0; else -EINVAL (also
  * for unreadable and missing files) or -ENOMEM with *ret_error, and *ret is
  * freed.  line 0 in the error: it concerns the whole file.

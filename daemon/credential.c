@@ -59,6 +59,11 @@ credential_explain(const struct credential *c, struct failure *f)
 	/* c->why is made of our own words, but may name paths: log and status only. */
 	const char *words = "";
 
+	if (c->bearer != NULL && f->reason == REASON_LOGIN_REQUIRED)
+		f->reason = REASON_BEARER_REJECTED;	/* A4: nobody can log in to it */
+	if (c->bearer != NULL && f->reason == REASON_STORE)
+		words = "the configured bearer cannot be read";
+
 	if (f->reason == REASON_UPSTREAM_UNREACHABLE)
 		words = "the authorization server did not answer properly";
 	else if (f->reason == REASON_LOGIN_REQUIRED && c->machine.refusals > 0)
@@ -172,6 +177,50 @@ on_saved(void *arg, struct store_reply *r)
 	credential_feed(c, refresh_saw_saved(&c->machine, r->result == STORE_OK, &now));
 }
 
+/* A4: the machine's reread is one of the bearer's source; its lock is nobody else's concern. */
+static void
+bearer_locked(void *arg)
+{
+	credential_feed(arg, REFRESH_LOCKED);
+}
+
+static void
+on_bearer(void *arg, struct record *rec, const char *why)
+{
+	struct credential *c = arg;
+	struct now now = loop_now(c->loop);
+	struct refresh_facts f;
+
+	if (rec == NULL) {
+		trouble(c, why, "");
+		credential_feed(c, refresh_saw_stored(&c->machine, REFRESH_UNREADABLE, NULL, &now));
+		return;
+	}
+	record_free(c->stored);
+	c->stored = rec;
+	f = facts_of(c, rec);
+	f.renewable = f.foreign = false;
+	credential_feed(c, refresh_saw_stored(&c->machine, REFRESH_FOUND, &f, &now));
+}
+
+static void
+lock(struct credential *c)
+{
+	if (c->bearer != NULL)
+		loop_defer(c->loop, bearer_locked, c);
+	else
+		store_lock(c->store, &c->key, on_locked, &c->ops);
+}
+
+static void
+reread(struct credential *c)
+{
+	if (c->bearer != NULL)
+		bearer_read(c->bearer, on_bearer, c);
+	else
+		store_load(c->store, &c->key, on_loaded, &c->ops);
+}
+
 static void
 save(struct credential *c, const struct record *rec)
 {
@@ -252,7 +301,7 @@ token_request(struct credential *c, struct buf *body, struct buf *authorization)
 	if (rec.client_id == NULL)
 		rec.client_id = u->oauth.client_id;
 	if (rec.client_secret == NULL)
-		rec.client_secret = c->client_secret;
+		rec.client_secret = u->oauth.client_secret;
 	if (rec.auth_method == NULL)
 		rec.auth_method = u->oauth.token_endpoint_auth_method;
 	if (u->oauth.resource != NULL)
@@ -305,6 +354,8 @@ static void
 give_up_running(struct credential *c)
 {
 	store_forget(c->store, &c->ops);
+	if (c->bearer != NULL)
+		bearer_forget(c->bearer);
 	loop_undefer(c->loop, c);
 	if (!TAILQ_EMPTY(&c->woken))
 		loop_defer(c->loop, wake_all, c);
@@ -343,9 +394,9 @@ static void
 begin_what_follows(struct credential *c, unsigned actions)
 {
 	if (actions & A_LOCK)
-		store_lock(c->store, &c->key, on_locked, &c->ops);
+		lock(c);
 	if (actions & A_REREAD)
-		store_load(c->store, &c->key, on_loaded, &c->ops);
+		reread(c);
 	if (actions & A_VERIFY)
 		loop_defer(c->loop, verified, c);
 	if (actions & (A_INTENT | A_CLEAR))
@@ -426,6 +477,16 @@ on_drained(void *arg)
 	c->drained = NULL;
 }
 
+/* Since it was deferred somebody may have taken it back, or something may have begun. */
+static void
+on_unused(void *arg)
+{
+	struct credential *c = arg;
+
+	if (c->unused != NULL && c->machine.state == REFRESH_IDLE && TAILQ_EMPTY(&c->jobs))
+		c->unused(c->unused_arg);
+}
+
 /* Nothing runs any more: what has waited for that? */
 static void
 rest(struct credential *c)
@@ -449,6 +510,8 @@ rest(struct credential *c)
 	}
 	if (refresh_noted(&c->machine))
 		credential_feed(c, REFRESH_CHANGED);
+	else if (c->unused != NULL)
+		loop_defer(c->loop, on_unused, c);
 	else
 		arm_background(c);
 }
@@ -505,27 +568,6 @@ on_retry(void *arg)
 	credential_feed(arg, REFRESH_TIMER);
 }
 
-/* Start-up only: a blocking read.  One line; a newline at its end does not count. */
-static char *
-read_secret(const char *path)
-{
-	_cleanup_(buf_free) struct buf b = BUF_SECRET(TOKEN_BYTES);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = -1;
-
-	if (fd >= 0 && buf_reserve(&b, TOKEN_BYTES - 1) == 0)
-		n = read(fd, b.p, TOKEN_BYTES - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n < 0)
-		return NULL;
-	b.len = (size_t)n;
-	while (b.len > 0 && (b.p[b.len - 1] == '\n' || b.p[b.len - 1] == '\r'))
-		b.len--;
-	b.p[b.len] = '\0';
-	return b.len > 0 ? buf_steal(&b) : NULL;
-}
-
 struct credential *
 credential_new(struct loop *loop, struct store *store, struct connector *connector,
     const struct config_upstream *config)
@@ -545,11 +587,12 @@ credential_new(struct loop *loop, struct store *store, struct connector *connect
 	timer_init(&c->retry, loop, on_retry, c);
 	timer_init(&c->background, loop, on_background, c);
 	refresh_init(&c->machine, (uint32_t)(now.boot ^ now.wall ^ getpid()) | 1);
-	if (config->oauth.client_secret_file != NULL &&
-	    (c->client_secret = read_secret(config->oauth.client_secret_file)) == NULL)
-		log_err(config->name, "config", "clientSecretFile cannot be read or is empty: %s",
-		    config->oauth.client_secret_file);
-	if (store_watch(store, &c->key, on_changed, c) < 0)
+	if (config->auth == CONFIG_BEARER) {
+		c->machine.rereads = true;
+		c->bearer = bearer_new(loop, store_worker(store), config, on_changed, c);
+		if (c->bearer == NULL)
+			abort();
+	} else if (store_watch(store, &c->key, on_changed, c) < 0)
 		log_warn(config->name, "store", "changes by other processes will not be seen");
 	credential_feed(c, REFRESH_CHANGED);
 	return c;
@@ -562,7 +605,9 @@ credential_free(struct credential *c)
 
 	if (c == NULL)
 		return;
-	store_watch(c->store, &c->key, NULL, NULL);
+	if (c->bearer == NULL)
+		store_watch(c->store, &c->key, NULL, NULL);
+	bearer_free(c->bearer);
 	store_forget(c->store, &c->ops);
 	fetch_cancel(c->fetch);
 	unlock(c);
@@ -577,7 +622,6 @@ credential_free(struct credential *c)
 	record_free(c->cur);
 	record_free(c->stored);
 	record_free(c->minted);
-	secret_free(c->client_secret);
 	buf_free(&c->header);
 	free(c);
 }
@@ -589,6 +633,40 @@ credential_drain(struct credential *c, void (*drained)(void *), void *arg)
 	c->drained_arg = arg;
 	timer_clear(&c->background);
 	credential_feed(c, REFRESH_DRAIN);
+}
+
+void
+credential_release(struct credential *c, void (*unused)(void *), void *arg)
+{
+	c->unused = unused;
+	c->unused_arg = arg;
+	if (unused != NULL)
+		timer_clear(&c->background);
+	if (c->machine.state == REFRESH_IDLE)
+		rest(c);
+}
+
+void
+credential_configure(struct credential *c, const struct config_upstream *config)
+{
+	c->config = config;
+	c->key = (struct store_key){ config->name, config->url.text };
+}
+
+void
+credential_forgive(struct credential *c)
+{
+	if (c->machine.retry_at != 0 || c->machine.breaker_delay != 0)
+		log_info(c->config->name, "credential", "back-off and breaker are forgotten");
+	refresh_forgive(&c->machine);
+	if (c->machine.state == REFRESH_IDLE)
+		rest(c);
+}
+
+void
+credential_reread(struct credential *c)
+{
+	credential_feed(c, REFRESH_CHANGED);
 }
 
 static void

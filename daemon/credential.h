@@ -25,6 +25,19 @@ void	credential_free(struct credential *);
 void	credential_drain(struct credential *, void (*drained)(void *arg), void *arg);
 
 /*
+ * Nobody uses it any more, so no timer renews it.  unused(arg) in a later
+ * turn once nothing runs and nothing is owed to the store: it may be freed
+ * then.  NULL: it is used again.
+ */
+void	credential_release(struct credential *, void (*unused)(void *arg), void *arg);
+/* From now on by this config (same name and URL; OAuth only); what runs goes on. */
+void	credential_configure(struct credential *, const struct config_upstream *);
+/* What the config says of the stored token may have changed: it is read again. */
+void	credential_reread(struct credential *);
+/* A reload: back-offs and the breaker are forgotten (contract D). */
+void	credential_forgive(struct credential *);
+
+/*
  * `token import` (rec's name and url are set here; the record is taken) and
  * `token remove`: under the credential's lock (H1).  done() exactly once, in
  * a later turn: why is NULL on success, else words.

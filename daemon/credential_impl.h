@@ -3,6 +3,7 @@
 #define CREDENTIAL_IMPL_H
 
 #include "auth.h"
+#include "bearer.h"
 #include "credential.h"
 #include "fetch.h"
 #include "log.h"
@@ -26,7 +27,7 @@ struct credential {
 	struct connector *connector;
 	const struct config_upstream *config;
 	struct store_key key;
-	char		*client_secret;		/* oauth.clientSecretFile, read at start */
+	struct bearer	*bearer;		/* A4; NULL: OAuth */
 
 	struct refresh	 machine;
 	struct record	*cur, *stored, *minted;	/* what machine.cur, .stored and .minted are the facts of */
@@ -41,6 +42,8 @@ struct credential {
 	struct timer	 retry, background;
 	void		(*drained)(void *);
 	void		*drained_arg;
+	void		(*unused)(void *);	/* credential_release() */
+	void		*unused_arg;
 
 	/* for status */
 	int64_t		 refreshed_at;		/* wall ms of the latest success */

@@ -20,9 +20,10 @@ struct front_conn {
 	LIST_ENTRY(front_conn) entry;
 	struct front	*front;
 	struct front_user *user;
-	struct upstream	*up;		/* of the socket; NULL = shared */
+	struct upstream	*up;		/* of the socket; NULL = shared, or gone by a reload */
+	bool		 shared;
 	struct serve	*serve;
-	bool		 capped;	/* beyond a cap: refuses everything */
+	bool		 capped;	/* beyond a cap: one answer says so, and it closes */
 	/* the current exchange */
 	struct relay	*relay;		/* NULL = none */
 	struct upstream	*to;
@@ -325,7 +326,7 @@ admit(struct front_conn *c, const struct http1_head *h)
 
 	split_absolute(h->target, &authority, &path);
 	c->method = method_of(h);
-	c->to = c->up != NULL ? c->up : upstream_named(c->front, path);
+	c->to = c->shared ? upstream_named(c->front, path) : c->up;
 	if (!origin_allowed(h))
 		refuse(c, 403, "origin", "requests of web pages are not accepted");
 	else if (!host_allowed(c->front, c->to, authority))
@@ -354,24 +355,32 @@ keep_event_id(struct front_conn *c, const struct http1_head *h)
 		c->event_id = strndup(id.p, id.n);
 }
 
+/* Whose turn it is (round-robin): the connections of one process share theirs.  0 = its pid cannot be told. */
+static uint64_t
+client_of(const struct serve *s)
+{
+	const struct serve_peer *peer = serve_peer(s);
+
+	return peer->pid > 0 ? (uint64_t)peer->pid : (uint64_t)1 << 32 | serve_id(s);
+}
+
 static void
 on_request(struct serve *s, const struct http1_head *h)
 {
 	static const struct failure draining = { .reason = REASON_DRAINING };
-	static const struct failure limit = { .reason = REASON_LIMIT, .retry_ms = SEC,
+	static const struct failure limit = { .reason = REASON_LIMIT,
 	    .detail = "too many connections" };
 	struct front_conn *c = conn_of(s);
-	struct relay_request q = { .head = h, .client = serve_id(s) };
+	struct relay_request q = { .head = h, .client = client_of(s) };
+	const struct failure *refusal = c->front->draining ? &draining : c->capped ? &limit : NULL;
 
-	if (c->capped) {
-		refuse(c, 503, reason_name(limit.reason), limit.detail);
-		return;
-	}
+	if (c->capped)
+		serve_drain(s);		/* its only one */
 	if (!admit(c, h))
 		return;
 	q.method = c->method;
 	keep_event_id(c, h);
-	c->relay = c->front->draining ? relay_refuse(c->to, &q, &draining, &sink_ops, c) :
+	c->relay = refusal != NULL ? relay_refuse(c->to, &q, refusal, &sink_ops, c) :
 	    relay_begin(c->to, &q, &sink_ops, c);
 	if (c->relay == NULL) {
 		forget_event_id(c);
@@ -538,6 +547,7 @@ front_http_open(struct front *front, struct upstream *up, int fd)
 	}
 	c->front = front;
 	c->up = up;
+	c->shared = up == NULL;
 	c->serve = open_serve(c, fd);
 	if (c->serve == NULL) {
 		free(c);
@@ -564,6 +574,21 @@ front_http_drain(struct front *front)
 	for (c = LIST_FIRST(&front->conns); c != NULL; c = next) {
 		next = LIST_NEXT(c, entry);
 		serve_drain(c->serve);
+	}
+}
+
+void
+front_http_redirect(struct front *front, const struct upstream *from, struct upstream *to)
+{
+	struct front_conn *c, *next;
+
+	for (c = LIST_FIRST(&front->conns); c != NULL; c = next) {
+		next = LIST_NEXT(c, entry);
+		if (c->up != from || c->shared)
+			continue;
+		c->up = to;
+		if (to == NULL)
+			serve_drain(c->serve);
 	}
 }
 

@@ -32,6 +32,11 @@ struct front {
 void	front_http_open(struct front *, struct upstream *, int fd);
 /* Contract K: new exchanges are refused, idle connections closed. */
 void	front_http_drain(struct front *);
+/*
+ * A reload: connections of the one upstream's socket lead to the other from
+ * their next request on; with NULL they end after the one that runs.
+ */
+void	front_http_redirect(struct front *, const struct upstream *from, struct upstream *to);
 /* Ends what is left, abortively. */
 void	front_http_close_all(struct front *);
 

@@ -336,6 +336,18 @@ set_address(struct listener *l, const struct runtime *r, const char *path, char 
 	return false;
 }
 
+static bool
+give_access(const struct listener *l, const struct listener_access *a, char *why, size_t size)
+{
+	const char *path = l->addr.sun_path;
+
+	if ((a->group == (gid_t)-1 || lchown(path, -1, a->group) == 0) &&
+	    fchmodat(AT_FDCWD, path, a->mode & 0777, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	say(why, size, "%s: group and mode cannot be set: %s", path, strerror(errno));
+	return false;
+}
+
 /* Never wider than 0600 until group and mode are right; a symlink put in its place is not followed. */
 static bool
 bind_socket(struct listener *l, const struct listener_access *a, char *why, size_t size)
@@ -359,11 +371,8 @@ bind_socket(struct listener *l, const struct listener_access *a, char *why, size
 	}
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
-	if ((a->group != (gid_t)-1 && lchown(path, -1, a->group) == -1) ||
-	    fchmodat(AT_FDCWD, path, a->mode & 0777, AT_SYMLINK_NOFOLLOW) == -1) {
-		say(why, size, "%s: group and mode cannot be set: %s", path, strerror(errno));
+	if (!give_access(l, a, why, size))
 		return false;
-	}
 	if (listen(l->fd, BACKLOG) == -1) {
 		say(why, size, "%s: %s", path, strerror(errno));
 		return false;
@@ -401,6 +410,14 @@ listener_open(struct loop *loop, struct runtime *r, const char *path,
 	event_priority_set(&l->ev, LOOP_NORMAL);
 	listener_arm(l);
 	return l;
+}
+
+bool
+listener_set_access(struct listener *l, struct runtime *r, const char *path,
+    const struct listener_access *access, char *why, size_t size)
+{
+	return (path[0] == '/' || prepare_folder(r, path, access, why, size)) &&
+	    give_access(l, access, why, size);
 }
 
 void

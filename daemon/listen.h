@@ -36,6 +36,8 @@ struct listener_access {
  * (non-blocking, close-on-exec).  EMFILE: stops for a second.  NULL with words.
  */
 struct listener *listener_open(struct loop *, struct runtime *, const char *path, const struct listener_access *, void (*accepted)(void *arg, int fd), void *arg, char *why, size_t size);
+/* Another group and mode for an open one; `path` as it was given.  false with words. */
+bool	listener_set_access(struct listener *, struct runtime *, const char *path, const struct listener_access *, char *why, size_t size);
 void	listener_pause(struct listener *, bool);	/* caps: stop accepting; what waits stays queued in the kernel */
 void	listener_close(struct listener *);		/* and unlinks; NULL is fine; not from within accepted() */
 

@@ -57,8 +57,6 @@ relay_fails(struct relay *r, enum reason reason, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(f.detail, sizeof(f.detail), fmt, ap);
 	va_end(ap);
-	if (reason == REASON_LIMIT)
-		f.retry_ms = BACKOFF_MIN;
 	relay_fail(r, &f);
 }
 
@@ -216,6 +214,14 @@ let_go(struct relay *r)
 	charge(r, 0);
 }
 
+/* One that a reload replaced is freed when its last exchange has settled. */
+static void
+inactive(struct upstream *up)
+{
+	if (--up->active == 0 && up->left != NULL)
+		loop_defer(up->loop, up->left, up->left_arg);
+}
+
 static void
 deliver(void *arg)
 {
@@ -224,7 +230,7 @@ deliver(void *arg)
 	if (r->state == RELAY_ENDED)
 		return;
 	r->state = RELAY_ENDED;
-	r->up->active--;
+	inactive(r->up);
 	log_debug(r->up->config->name, "exchange", "%llu: failed: %s",
 	    (unsigned long long)r->number, reason_name(r->failure.reason));
 	r->sink->fail(r->arg, &r->failure, r->post && r->out.complete ? &r->rpc : NULL, r->headed);
@@ -273,7 +279,7 @@ relay_enter(struct relay *r, enum relay_state state)
 		break;
 	case RELAY_ENDED:
 		let_go(r);
-		r->up->active--;
+		inactive(r->up);
 		break;
 	case RELAY_GATHERING:
 	case RELAY_SENDING:
@@ -290,6 +296,8 @@ relay_fail(struct relay *r, const struct failure *f)
 		return;
 	if (f != &r->failure)
 		r->failure = *f;
+	if (r->failure.reason == REASON_LIMIT && r->failure.retry_ms == 0)
+		r->failure.retry_ms = BACKOFF_MIN;
 	relay_enter(r, RELAY_FAILING);
 }
 

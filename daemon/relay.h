@@ -35,7 +35,7 @@ struct sink_ops {
 struct relay_request {
 	const struct http1_head *head;	/* the client's request; slices valid during relay_begin() only */
 	const char	*method;	/* static: "POST", "GET" or "DELETE" */
-	uint64_t	 client;	/* names the local connection (round-robin) */
+	uint64_t	 client;	/* names whose turn it is (round-robin) */
 };
 
 /*

@@ -260,8 +260,6 @@ doom(struct relay *r, enum exchange_verdict why, enum reason reason, const char 
 {
 	r->failure = (struct failure){ .reason = reason };
 	snprintf(r->failure.detail, sizeof(r->failure.detail), "%s", detail);
-	if (reason == REASON_LIMIT)
-		r->failure.retry_ms = BACKOFF_MIN;
 	discard(r, why, true);
 }
 

@@ -431,6 +431,12 @@ store_backend(const struct store *st)
 	return st->backend->name;
 }
 
+struct worker *
+store_worker(struct store *st)
+{
+	return st->worker;
+}
+
 const char *
 store_path(const struct store *st)
 {

@@ -8,6 +8,7 @@
 
 #include "loop.h"
 #include "record.h"
+#include "worker.h"
 
 struct store;
 struct store_lock;
@@ -47,6 +48,8 @@ struct store *store_open(struct loop *, const char *path, bool allow_network_fs,
 void	store_close(struct store *);
 const char *store_backend(const struct store *);	/* "file" */
 const char *store_path(const struct store *);
+/* The thread that does the store's file work; others may give it theirs. */
+struct worker *store_worker(struct store *);
 
 void	store_load(struct store *, const struct store_key *, store_done, void *arg);
 /* Temp file, fsync, rename, fsync of the directory; then OK.  The record is copied (printed) before the call returns. */

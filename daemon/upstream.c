@@ -351,6 +351,17 @@ resumed(void *arg)
 		place->ops->suspended(place);
 }
 
+/* Whereto, in the words of the config, which must live on. */
+static void
+aim(struct upstream_pool *pool, const struct config_upstream *config)
+{
+	pool->target.url = config->url;
+	pool->target.ca_file = config->tls.ca_file;
+	pool->target.cert_file = config->tls.cert_file;
+	pool->target.key_file = config->tls.key_file;
+	pool->target.connect_ms = config->connect;
+}
+
 static struct upstream_pool *
 pool_new(struct upstream *u)
 {
@@ -361,11 +372,7 @@ pool_new(struct upstream *u)
 	if (pool == NULL)
 		return NULL;
 	pool->upstream = u;
-	pool->target.url = u->config->url;
-	pool->target.ca_file = u->config->tls.ca_file;
-	pool->target.cert_file = u->config->tls.cert_file;
-	pool->target.key_file = u->config->tls.key_file;
-	pool->target.connect_ms = u->config->connect;
+	aim(pool, u->config);
 	TAILQ_INIT(&pool->idle);
 	TAILQ_INIT(&pool->held);
 	TAILQ_INIT(&pool->reserved);
@@ -411,6 +418,15 @@ upstream_free(struct upstream *u)
 	loop_off_resume(u->loop, u->pool);
 	free(u->pool);
 	free(u);
+}
+
+void
+upstream_configure(struct upstream *u, const struct config *limits,
+    const struct config_upstream *config)
+{
+	u->limits = limits;
+	u->config = config;
+	aim(u->pool, config);
 }
 
 void

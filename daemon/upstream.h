@@ -26,19 +26,23 @@ struct upstream_stats {
 };
 
 struct upstream {
-	const struct config_upstream *config;	/* lives as long as the upstream */
+	const struct config_upstream *config;	/* lives until the upstream ends or upstream_configure() */
 	const struct config *limits;
 	struct credential *credential;		/* NULL with auth none */
 	struct loop	*loop;
 	struct connector *connector;
 	uint64_t	 exchanges;		/* counters for status */
 	unsigned	 active;
+	void		(*left)(void *arg);	/* set once it is retired: in a later turn, when `active` falls to 0 */
+	void		*left_arg;
 	/* private to upstream.c */
 	struct upstream_pool *pool;
 };
 
 struct upstream *upstream_new(struct loop *, struct connector *, const struct config *, const struct config_upstream *);
 void	upstream_free(struct upstream *);	/* no call may be left; NULL is fine */
+/* A reload that changed nothing for it: the same values in another config, maybe other limits. */
+void	upstream_configure(struct upstream *, const struct config *, const struct config_upstream *);
 void	upstream_stats(const struct upstream *, struct upstream_stats *ret);
 
 struct call_ops {
@@ -62,7 +66,7 @@ struct call_ops {
 };
 
 /*
- * Asks for a link.  `client` is any number that names the local connection
+ * Asks for a link.  `client` is any number that names whose turn it is
  * (round-robin).  Never calls back inside.  `method` (static or living as
  * long as the call) decides how the answer's body is read.  NULL without memory.
  */

@@ -43,12 +43,60 @@ add_upstream(struct reader *p, const cJSON *item)
 	return 0;
 }
 
+static int
+check_bearer(struct reader *p, const cJSON *item)
+{
+	const struct config_upstream	*u = p->upstream;
+	const cJSON			*bearer = json_member(item, "bearer");
+	int				 sources;
+
+	sources = (u->bearer.file != NULL) + (u->bearer.credential != NULL) +
+	    (u->bearer.command != NULL);
+	if (u->auth != CONFIG_BEARER && bearer != NULL)
+		return config_fail(p, bearer, AT_KEY, "\"bearer\" needs \"auth\": \"bearer\" "
+		    "beside it");
+	if (u->auth == CONFIG_BEARER && sources != 1)
+		return config_fail(p, bearer != NULL ? bearer : item, AT_KEY, "\"auth\": "
+		    "\"bearer\" needs a \"bearer\" with one of \"file\", \"credential\" "
+		    "and \"command\"");
+	if (u->bearer.credential != NULL && strchr(u->bearer.credential, '/') != NULL)
+		return config_fail(p, json_member(bearer, "credential"), AT_VALUE,
+		    "a systemd credential is a name, not a path");
+	return 0;
+}
+
+/* The client certificate, and who knows the proxy's password. */
+static int
+check_way(struct reader *p, const cJSON *item)
+{
+	const struct config_upstream	*u = p->upstream;
+	const cJSON			*tls = json_member(item, "tls");
+	const cJSON			*file = json_member(item, "proxyCredentialsFile");
+
+	if (u->tls.cert_file != NULL && u->tls.key_file == NULL)
+		return config_fail(p, json_member(tls, "certFile"), AT_KEY, "\"certFile\" needs "
+		    "\"keyFile\" beside it");
+	if (u->tls.key_file != NULL && u->tls.cert_file == NULL)
+		return config_fail(p, json_member(tls, "keyFile"), AT_KEY, "\"keyFile\" needs "
+		    "\"certFile\" beside it");
+	if (file == NULL)
+		return 0;
+	if (u->proxy == NULL || strcmp(u->proxy, "env") == 0)
+		return config_fail(p, file, AT_KEY, "\"proxyCredentialsFile\" needs a \"proxy\" "
+		    "with a URL beside it");
+	if (strchr(u->proxy, '@') != NULL)
+		return config_fail(p, file, AT_KEY, "the user stands in \"proxyCredentialsFile\" "
+		    "(user:password) or in \"proxy\", not in both");
+	return 0;
+}
+
 /* What the members of an entry say about one another. */
 static int
 check_upstream(struct reader *p, const cJSON *item)
 {
 	const struct config_upstream	*u = p->upstream;
 	const cJSON			*oauth = json_member(item, "oauth");
+	int				 r;
 
 	if (u->url.text == NULL)
 		return config_fail(p, item, AT_KEY, "upstream \"%s\" needs a \"url\"", u->name);
@@ -56,6 +104,8 @@ check_upstream(struct reader *p, const cJSON *item)
 		return config_fail(p, json_member(item, "url"), AT_VALUE, "plain http "
 		    "would show the token to the network; use https, or say "
 		    "\"allowInsecure\": true");
+	if ((r = check_bearer(p, item)) < 0 || (r = check_way(p, item)) < 0)
+		return r;
 	if (u->auth != CONFIG_OAUTH && oauth != NULL)
 		config_warning(p, oauth, "\"oauth\" is ignored without \"auth\": \"oauth\"");
 	return 0;
@@ -324,14 +374,20 @@ upstream_free(struct config_upstream *u)
 	url_free(&u->url);
 	free(u->oauth.client_id);
 	free(u->oauth.client_secret_file);
+	secret_free(u->oauth.client_secret);
 	free(u->oauth.token_endpoint_auth_method);
 	free(u->oauth.issuer);
 	free(u->oauth.token_endpoint);
 	free(u->oauth.scope);
 	free(u->oauth.resource);
+	free(u->bearer.file);
+	free(u->bearer.credential);
+	config_list_free(u->bearer.command);
 	free(u->tls.ca_file);
 	free(u->tls.cert_file);
 	free(u->tls.key_file);
+	free(u->proxy);
+	free(u->proxy_credentials_file);
 	free(u->listen);
 }
 

@@ -19,13 +19,16 @@ struct config_upstream {
 	enum config_auth auth;
 	struct {
 		char	*client_id, *client_secret_file, *token_endpoint_auth_method;
+		char	*client_secret;		/* what stands in that file; read with the config (daemon/config_file) */
 		char	*issuer, *token_endpoint;
 		char	*scope;			/* "scopes" joined by blanks */
 		char	*resource;		/* override */
 		bool	 resource_omit;		/* "resource": false */
-		bool	 allow_private;
 	} oauth;
+	struct { char *file, *credential; char **command; } bearer;	/* one of them; command ends with NULL */
 	struct { char *ca_file, *cert_file, *key_file; } tls;
+	char		*proxy;			/* "http://[user@]host:port", always with a port, or "env"; NULL = none */
+	char		*proxy_credentials_file;
 	char		*listen;		/* another socket path; NULL = NAME/mcp.sock */
 	bool		 no_listen;		/* "listen": false */
 	bool		 refresh_background;

@@ -23,8 +23,10 @@ enum config_type {
 	CONFIG_COUNT,		/* uint64_t */
 	CONFIG_MODE,		/* unsigned, from an octal string */
 	CONFIG_HOSTS,		/* char **, NULL-terminated */
+	CONFIG_ARGV,		/* char **, NULL-terminated, the first absolute */
 	CONFIG_SCOPES,		/* char *, joined by blanks */
 	CONFIG_RESOURCE,	/* oauth.resource: URI or false */
+	CONFIG_PROXY,		/* proxy: http URL or "env" */
 	CONFIG_LISTEN,		/* listen: path or false */
 	CONFIG_TYPE,		/* "type" as clients write it */
 	CONFIG_TYPE_MAX

@@ -4,6 +4,7 @@
 #include "bounds.h"
 #include "config_value.h"
 
+#define ARGV_MAX	64	/* words of a command */
 #define HOSTS_MAX	64	/* socket.hosts: each request's Host is compared with them */
 
 typedef int set_fn(struct reader *, const struct config_key *, const cJSON *, void *target);
@@ -301,12 +302,30 @@ is_host(const cJSON *item)
 	    strpbrk(item->valuestring, "/@?#\\\"") == NULL;
 }
 
+/* A checked array of strings becomes a list that ends with NULL. */
+static int
+set_list(const cJSON *item, char ***slot)
+{
+	const cJSON	*text;
+	char		**list;
+	size_t		 n = 0;
+
+	if ((list = calloc((size_t)cJSON_GetArraySize(item) + 1, sizeof(*list))) == NULL)
+		return -ENOMEM;
+	cJSON_ArrayForEach(text, item)
+		if ((list[n++] = strdup(text->valuestring)) == NULL) {
+			config_list_free(list);
+			return -ENOMEM;
+		}
+	config_list_free(*slot);
+	*slot = list;
+	return 0;
+}
+
 static int
 set_hosts(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
 {
 	const cJSON	*host;
-	char		**list, ***slot = target;
-	size_t		 n = 0;
 
 	if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) > HOSTS_MAX)
 		return config_want(p, item, "a list of at most 64 host names");
@@ -314,16 +333,23 @@ set_hosts(struct reader *p, _unused_ const struct config_key *key, const cJSON *
 		if (!is_host(host))
 			return config_fail(p, host, AT_VALUE,
 			    "\"hosts\" must hold host names, with a port where one is sent");
-	if ((list = calloc((size_t)cJSON_GetArraySize(item) + 1, sizeof(*list))) == NULL)
-		return -ENOMEM;
-	cJSON_ArrayForEach(host, item)
-		if ((list[n++] = strdup(host->valuestring)) == NULL) {
-			config_list_free(list);
-			return -ENOMEM;
-		}
-	config_list_free(*slot);
-	*slot = list;
-	return 0;
+	return set_list(item, target);
+}
+
+/* A command as execve(2) takes it: no shell will look at it. */
+static int
+set_argv(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
+{
+	const cJSON	*word = cJSON_GetArrayItem(item, 0);
+
+	if (!cJSON_IsArray(item) || word == NULL || cJSON_GetArraySize(item) > ARGV_MAX)
+		return config_want(p, item, "a list of at most 64 words, the program first");
+	if (!is_text(word) || word->valuestring[0] != '/')
+		return config_fail(p, word, AT_VALUE, "the program must be an absolute path");
+	cJSON_ArrayForEach(word, item)
+		if (!cJSON_IsString(word))
+			return config_fail(p, word, AT_VALUE, "a command must hold strings");
+	return set_list(item, target);
 }
 
 /* RFC 6749 section 3.3. */
@@ -386,6 +412,50 @@ set_resource(struct reader *p, _unused_ const struct config_key *key, const cJSO
 	return replace(&u->oauth.resource, item->valuestring);
 }
 
+/* "http://[user@]host:port": the parts, and nothing else; the port is filled in. */
+static int
+parse_proxy(struct reader *p, const cJSON *item, struct buf *ret)
+{
+	_cleanup_(url_free) struct url	url = { 0 };
+	_cleanup_(buf_free) struct buf	plain = BUF_INIT(0);
+	const char			*host = item->valuestring + strlen("http://"), *at;
+	size_t				 user;
+	int				 r;
+
+	at = strrchr(host, '@');
+	user = at != NULL ? (size_t)(at - host) : 0;
+	if (memchr(host, ':', user) != NULL)
+		return config_fail(p, item, AT_VALUE, "no password stands in the config itself; "
+		    "name a file with user:password in \"proxyCredentialsFile\"");
+	if (at != NULL && (user == 0 || strcspn(host, "/?#@") != user))
+		return config_want(p, item, "\"http://[user@]host:port\" or \"env\"");
+	if (buf_addf(&plain, "http://%s", at != NULL ? at + 1 : host) < 0)
+		return -ENOMEM;
+	if ((r = url_parse(plain.p, plain.len, &url)) == -ENOMEM)
+		return r;
+	if (r < 0 || strcmp(url.target, "/") != 0)
+		return config_want(p, item, "\"http://[user@]host:port\" or \"env\"");
+	return buf_addf(ret, strchr(url.host, ':') != NULL ? "http://%.*s%s[%s]:%u" :
+	    "http://%.*s%s%s:%u", (int)user, host, at != NULL ? "@" : "", url.host, url.port);
+}
+
+static int
+set_proxy(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
+{
+	_cleanup_(buf_free) struct buf	proxy = BUF_INIT(0);
+	const char			*s = cJSON_GetStringValue(item);
+	int				 r;
+
+	if (s != NULL && strcmp(s, "env") == 0)
+		return replace(target, s);
+	if (s == NULL || !is_graphic(s) || strncasecmp(s, "http://", strlen("http://")) != 0)
+		return config_want(p, item, "\"http://[user@]host:port\" (the proxy itself is "
+		    "spoken to without TLS) or \"env\"");
+	if ((r = parse_proxy(p, item, &proxy)) < 0)
+		return r;
+	return replace(target, proxy.p);
+}
+
 static int
 set_listen(struct reader *p, const struct config_key *key, const cJSON *item, void *target)
 {
@@ -432,8 +502,10 @@ static set_fn *const setters[CONFIG_TYPE_MAX] = {
 	[CONFIG_COUNT] = set_count,
 	[CONFIG_MODE] = set_mode,
 	[CONFIG_HOSTS] = set_hosts,
+	[CONFIG_ARGV] = set_argv,
 	[CONFIG_SCOPES] = set_scopes,
 	[CONFIG_RESOURCE] = set_resource,
+	[CONFIG_PROXY] = set_proxy,
 	[CONFIG_LISTEN] = set_listen,
 	[CONFIG_TYPE] = set_type,
 };

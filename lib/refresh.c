@@ -499,7 +499,8 @@ saw_under_lock(const struct refresh *r, const struct now *now)
 {
 	const struct refresh_facts *s = &r->stored;
 
-	if (s->access != r->cur.access && live(s, now))
+	/* A static bearer may be the same one with a new lifetime. */
+	if (live(s, now) && (s->access != r->cur.access || (r->rereads && !r->after_401)))
 		return REFRESH_NEWER;
 	if (!s->renewable)
 		return REFRESH_SPENT;
@@ -638,7 +639,7 @@ ask_renewal(const struct refresh *r, uint64_t after, const struct now *now,
 	else if (r->retry_at > now->boot)
 		return ask_later(r, now, ret);
 	else if (!r->unreadable &&
-	    (r->cur.access == 0 || (!r->cur.renewable && after != r->generation)))
+	    (r->cur.access == 0 || (!r->cur.renewable && after != r->generation)) && !r->rereads)
 		refuse(ret, REASON_LOGIN_REQUIRED, 0);
 	else {
 		*ret_event = after == r->generation ? REFRESH_REJECTED : REFRESH_EXPIRED;

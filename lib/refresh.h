@@ -149,6 +149,7 @@ struct refresh {
 	bool	 unpersisted;		/* a persist is owed */
 	bool	 draining;
 	bool	 login_runs;
+	bool	 rereads;		/* a static bearer: reading it again is its renewal (A4) */
 	bool	 noted;			/* a change came while busy */
 	bool	 unreadable;		/* the last load said BAD */
 	/* back-off of the transaction (D) */

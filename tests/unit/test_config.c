@@ -71,7 +71,7 @@ START_TEST(test_sample)
 	const struct config_upstream	*corp = config_find(&c, slice_of("corp"));
 
 	ck_assert_uint_eq(warnings, 0);
-	ck_assert_uint_eq(c.nupstreams, 3);
+	ck_assert_uint_eq(c.nupstreams, 4);
 	ck_assert_ptr_null(config_find(&c, slice_of("cor")));
 	ck_assert_str_eq(corp->url.text, "https://mcp.corp.example/mcp");
 	ck_assert_str_eq(corp->oauth.client_id, "mcp-authd");
@@ -79,13 +79,14 @@ START_TEST(test_sample)
 	ck_assert_str_eq(corp->oauth.token_endpoint_auth_method, "client_secret_basic");
 	ck_assert_str_eq(corp->oauth.scope, "mcp:read mcp:write");
 	ck_assert_str_eq(corp->oauth.resource, "https://mcp.corp.example/mcp");
-	ck_assert(!corp->oauth.resource_omit && corp->oauth.allow_private && !corp->no_listen);
+	ck_assert(!corp->oauth.resource_omit && !corp->no_listen);
 	ck_assert_str_eq(corp->oauth.issuer, "https://login.corp.example");
 	ck_assert_str_eq(corp->oauth.token_endpoint, "https://login.corp.example/oauth2/token");
 	ck_assert_str_eq(corp->tls.ca_file, "/etc/ssl/certs/corp-ca.pem");
 	ck_assert_str_eq(corp->listen, "/run/mcp-authd/corp.sock");
 	ck_assert(corp->refresh_background && !corp->shared);
-	ck_assert_int_eq(c.upstreams[2].auth, CONFIG_NONE);
+	ck_assert_int_eq(c.upstreams[2].auth, CONFIG_BEARER);
+	ck_assert_int_eq(c.upstreams[3].auth, CONFIG_NONE);
 	ck_assert_str_eq(c.socket.hosts[0], "mcp.example");
 	ck_assert_ptr_null(c.socket.hosts[1]);
 	ck_assert_int_eq(c.store.backend, CONFIG_STORE_FILE);
@@ -228,7 +229,6 @@ static const struct {
 	{ "\"serverUrl\":\"x\"", 2, 1, "write it as \"url\"" },
 	{ "\"url\":\"https://x\"", 2, 1, "duplicate key" },
 	{ "\"\\u0075rl\":\"https://x\"", 2, 1, "duplicate key" },
-	{ "\"auth\":\"bearer\"", 2, 8, "\"bearer\" is known but not supported by this version" },
 	{ "\"auth\":\"oath\"", 2, 8, "did you mean \"oauth\"" },
 	{ "\"auth\":1", 2, 8, "must be a string such as \"oauth\"" },
 	{ "\"oauth\":[]", 2, 9, "must be an object" },
@@ -252,7 +252,14 @@ static const struct {
 	{ "\"oauth\":{\"resource\":\"https://h/#f\"}", 2, 21, "fragment" },
 	{ "\"oauth\":{\"issuer\":\"http://h.example\"}", 2, 19, "https://" },
 	{ "\"oauth\":{\"tokenEndpoint\":\"//h\"}", 2, 26, "complete" },
-	{ "\"oauth\":{\"allowPrivate\":1}", 2, 25, "true or false" },
+	{ "\"auth\":\"bearer\"", 1, 16, "needs a \"bearer\" with one of" },
+	{ "\"bearer\":{\"file\":\"/x\"}", 2, 1, "needs \"auth\": \"bearer\"" },
+	{ "\"auth\":\"bearer\",\"bearer\":{\"file\":\"/x\",\"credential\":\"y\"}", 2, 17,
+	    "with one of" },
+	{ "\"auth\":\"bearer\",\"bearer\":{\"credential\":\"a/b\"}", 2, 40, "not a path" },
+	{ "\"auth\":\"bearer\",\"bearer\":{\"command\":[\"sh\"]}", 2, 38, "absolute" },
+	{ "\"auth\":\"bearer\",\"bearer\":{\"command\":[]}", 2, 37, "list of at most" },
+	{ "\"auth\":\"bearer\",\"bearer\":{\"command\":[\"/bin/x\",1]}", 2, 47, "strings" },
 	{ "\"tls\":{\"caFile\":\"ca.pem\"}", 2, 17, "absolute" },
 	{ "\"listen\":true", 2, 10, "or false" },
 	{ "\"listen\":\"x.sock\"", 2, 10, "absolute" },
@@ -361,7 +368,7 @@ static const char *const later[] = {
 	"mcpServers.*.oauth.privateKeyFile", "mcpServers.*.oauth.privateKeyId",
 	"mcpServers.*.oauth.grant", "mcpServers.*.oauth.redirectPort",
 	"mcpServers.*.oauth.authorizeParams", "mcpServers.*.oauth.authorizationEndpoint",
-	"mcpServers.*.oauth.assumePkce", "mcpServers.*.oauth.idp", "mcpServers.*.bearer",
+	"mcpServers.*.oauth.assumePkce", "mcpServers.*.oauth.idp", "mcpServers.*.oauth.allowPrivate",
 	"mcpServers.*.headers", "mcpServers.*.headerFiles", "mcpServers.*.tls.certFile",
 	"mcpServers.*.tls.keyFile", "mcpServers.*.proxy", "socket.group", "socket.allowUsers",
 	"store.keyCredential", "login",

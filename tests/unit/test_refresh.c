@@ -522,6 +522,31 @@ START_TEST(e6_a_lost_probe_does_not_close_the_door_for_ever)
 }
 END_TEST
 
+/* A static bearer: reading it again is all that can be done, and the same one may live longer. */
+START_TEST(a4_reread_is_the_renewal)
+{
+	struct refresh_facts f;
+	enum refresh_event ev;
+
+	hold(HOUR_MS);
+	m.rereads = true;
+	m.cur.renewable = false;
+	f = m.cur;
+	now.wall = m.cur.expires_at;
+	ck_assert_int_eq(ask_plain(), REFRESH_WAIT);
+	feed(REFRESH_LOCKED);
+	f.expires_at += HOUR_MS;
+	feed(refresh_saw_stored(&m, REFRESH_FOUND, &f, &now));
+	ck_assert_int_eq(ask_plain(), REFRESH_GO);
+	ck_assert_uint_eq(m.generation, 1);
+	ck_assert(refresh_rejected(&m, 1, false, &now, &why));
+	ck_assert_int_eq(ask(1, &ev), REFRESH_WAIT);
+	feed(REFRESH_LOCKED);
+	feed(refresh_saw_stored(&m, REFRESH_FOUND, &f, &now));
+	ck_assert(out.actions & A_FAIL);		/* unchanged after a 401: final */
+}
+END_TEST
+
 START_TEST(k_draining_begins_nothing)
 {
 	hold(HOUR_MS);
@@ -582,6 +607,7 @@ main(void)
 	tcase_add_test(tc, e5_breaker_opens_probes_doubles_closes);
 	tcase_add_test(tc, e5_after_a_proven_generation_the_second_401_opens);
 	tcase_add_test(tc, e6_a_lost_probe_does_not_close_the_door_for_ever);
+	tcase_add_test(tc, a4_reread_is_the_renewal);
 	tcase_add_test(tc, k_draining_begins_nothing);
 	tcase_add_test(tc, every_name_is_there);
 	suite_add_tcase(s, tc);
