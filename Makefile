@@ -107,7 +107,7 @@ demo run:
 check:
 	@tests/install-deps build test
 	@$(AGAIN) -s programs
-	@$(RUN) $(INTEG) $(DAEMON) $(UNIT) $(ORACLE) tests/layers
+	@$(RUN) $(INTEG) $(DAEMON) $(UNIT) $(ORACLE) tests/layers tests/docs
 
 check-asan:
 	@$(MAKE) --no-print-directory SAN=1 check

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include <openssl/x509.h>
+#include <openssl/ssl.h>
 
 #include "connector.h"
 #include "log.h"
@@ -109,7 +109,8 @@ on_socket(_unused_ CURL *easy, curl_socket_t fd, int what, void *arg, void *sock
 /*
  * libcurl's own sockets lack CLOEXEC.  This is also the place that sees the
  * address before anything is sent to it: a rule against private addresses
- * belongs here (LINK_PRIVATE).
+ * belongs here (LINK_PRIVATE); but through a proxy it is the proxy's address,
+ * and where the tunnel leads is for the proxy to say.
  */
 static curl_socket_t
 open_socket(void *arg, _unused_ curlsocktype purpose, struct curl_sockaddr *addr)
@@ -180,12 +181,108 @@ connector_free(struct connector *c)
 	free(c);
 }
 
+/* --- what TLS says about the end, which libcurl does not tell --- */
+
+static void
+on_tls(const SSL *ssl, int where, int value)
+{
+	struct transfer *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if (t != NULL && (where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT &&
+	    (value & 0xff) != SSL_AD_CLOSE_NOTIFY)
+		t->alert = value & 0xff;
+}
+
+/* The server asks who we are, and the config names no certificate. */
+static int
+on_who(SSL *ssl, _unused_ X509 **cert, _unused_ EVP_PKEY **key)
+{
+	struct transfer *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if (t != NULL)
+		t->cert_wanted = true;
+	return 0;
+}
+
+static void
+tls_forget(struct transfer *t)
+{
+	if (t->ctx == NULL)
+		return;
+	SSL_CTX_set_app_data(t->ctx, NULL);
+	SSL_CTX_free(t->ctx);
+	t->ctx = NULL;
+}
+
+/* libcurl makes one context for each connection. */
+static CURLcode
+on_context(_unused_ CURL *easy, void *ctx, void *arg)
+{
+	struct transfer *t = arg;
+
+	tls_forget(t);
+	if (SSL_CTX_up_ref(ctx) != 1)
+		return CURLE_OUT_OF_MEMORY;
+	t->ctx = ctx;
+	SSL_CTX_set_app_data(t->ctx, t);
+	SSL_CTX_set_info_callback(t->ctx, on_tls);
+	SSL_CTX_set_client_cert_cb(t->ctx, on_who);
+	return CURLE_OK;
+}
+
+static int
+set_tls(struct transfer *t, const struct way *way)
+{
+	CURL *e = t->easy;
+	int failed;
+
+	/* FACTS: a CApath switches off the cache of parsed CAs. */
+	failed = curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+	failed |= curl_easy_setopt(e, CURLOPT_CAINFO,
+	    way->ca_file != NULL ? way->ca_file : SYSTEM_CA);
+	failed |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	failed |= curl_easy_setopt(e, CURLOPT_SSLCERT, way->cert_file);
+	failed |= curl_easy_setopt(e, CURLOPT_SSLKEY, way->key_file);
+	/* Or OpenSSL asks the terminal for the passphrase of a key that has one. */
+	failed |= curl_easy_setopt(e, CURLOPT_KEYPASSWD, "");
+	failed |= curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_context);
+	failed |= curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, t);
+	return failed != 0 ? -ENOMEM : 0;
+}
+
+/*
+ * Always set, or libcurl looks at the environment itself; and always a
+ * tunnel (FACTS: else a proxy is spoken to as if it were the origin).
+ */
+static int
+set_proxy(struct transfer *t, const char *url, const struct way *way)
+{
+	CURL *e = t->easy;
+	struct way_proxy proxy;
+	int failed, r;
+
+	r = way_proxy(way, strncmp(url, "https:", 6) == 0, &proxy);
+	if (r == 0) {
+		t->proxied = *proxy.url != '\0' && *proxy.except == '\0';
+		failed = curl_easy_setopt(e, CURLOPT_PROXY, proxy.url);
+		failed |= curl_easy_setopt(e, CURLOPT_NOPROXY, proxy.except);
+		failed |= curl_easy_setopt(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
+		failed |= curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+		failed |= curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+		if (proxy.credentials.len > 0)
+			failed |= curl_easy_setopt(e, CURLOPT_PROXYUSERPWD, proxy.credentials.p);
+		r = failed != 0 ? -ENOMEM : 0;
+	}
+	way_proxy_done(&proxy);
+	return r;
+}
+
 int
-transfer_begin(struct transfer *t, struct connector *c, const char *url, const char *ca_file,
+transfer_begin(struct transfer *t, struct connector *c, const char *url, const struct way *way,
     int64_t connect_ms)
 {
 	CURL *e;
-	int failed;
+	int failed, r;
 
 	t->connector = c;
 	t->easy = e = curl_easy_init();
@@ -199,20 +296,16 @@ transfer_begin(struct transfer *t, struct connector *c, const char *url, const c
 	failed |= curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 	failed |= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
 	failed |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
-	/* FACTS: or the environment's http_proxy is spoken to as if it were the origin. */
-	failed |= curl_easy_setopt(e, CURLOPT_PROXY, "");
-	failed |= curl_easy_setopt(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
 	/* FACTS: cancelling a hanging lookup would block for 9 s. */
 	failed |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
-	/* FACTS: a CApath switches off the cache of parsed CAs. */
-	failed |= curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
-	failed |= curl_easy_setopt(e, CURLOPT_CAINFO, ca_file != NULL ? ca_file : SYSTEM_CA);
-	failed |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	failed |= curl_easy_setopt(e, CURLOPT_SHARE, c->share);
 	failed |= curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
 	failed |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	failed |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
-	return failed != 0 ? -ENOMEM : 0;
+	if (failed != 0)
+		return -ENOMEM;
+	r = set_tls(t, way);
+	return r < 0 ? r : set_proxy(t, url, way);
 }
 
 int
@@ -233,85 +326,5 @@ transfer_end(struct transfer *t)
 	if (t->easy != NULL)
 		curl_easy_cleanup(t->easy);
 	t->easy = NULL;
-}
-
-static enum link_error
-why_unconnected(const struct transfer *t, char *words, size_t size)
-{
-	long e = 0;
-
-	if (t->socket_error != 0) {
-		snprintf(words, size, "no socket: %s", strerror(t->socket_error));
-		return LINK_FAILED;
-	}
-	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &e);
-	if (e == ECONNREFUSED)
-		snprintf(words, size, "connection refused");
-	else
-		snprintf(words, size, "no connection%s%s", e != 0 ? ": " : "",
-		    e != 0 ? strerror((int)e) : "");
-	return LINK_CONNECT;
-}
-
-static void
-tls_words(const struct transfer *t, CURLcode code, char *words, size_t size)
-{
-	long verify = X509_V_OK;
-
-	curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
-	/* Before the chain was looked at libcurl says "unspecified". */
-	if (verify != X509_V_OK && verify != X509_V_ERR_UNSPECIFIED)
-		snprintf(words, size, "certificate not accepted: %s",
-		    X509_verify_cert_error_string(verify));
-	else if (code == CURLE_PEER_FAILED_VERIFICATION)
-		snprintf(words, size, "certificate not accepted: it is for another name");
-	else if (code == CURLE_SSL_CACERT_BADFILE)
-		snprintf(words, size, "the file of CA certificates cannot be read");
-	else if (code == CURLE_SSL_CERTPROBLEM)
-		snprintf(words, size, "the client certificate cannot be used");
-	else
-		snprintf(words, size, "the TLS handshake failed");
-}
-
-void
-connector_lost(int error, char *words)
-{
-	if (error == ECONNRESET || error == EPIPE)
-		snprintf(words, WORDS_BYTES, "the connection was reset");
-	else
-		snprintf(words, WORDS_BYTES, "the connection was lost: %s", strerror(error));
-}
-
-enum link_error
-transfer_why(const struct transfer *t, CURLcode code, char *words, size_t size)
-{
-	switch ((int)code) {
-	case CURLE_COULDNT_RESOLVE_HOST:
-		snprintf(words, size, "the host name cannot be resolved");
-		return LINK_DNS;
-	case CURLE_COULDNT_CONNECT:
-		return why_unconnected(t, words, size);
-	case CURLE_OPERATION_TIMEDOUT:
-		snprintf(words, size, "connecting took too long");
-		return LINK_SLOW;
-	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CERTPROBLEM:
-	case CURLE_SSL_CIPHER:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_SSL_ISSUER_ERROR:
-	case CURLE_SSL_CRL_BADFILE:
-	case CURLE_SSL_INVALIDCERTSTATUS:
-	case CURLE_SSL_CLIENTCERT:
-		tls_words(t, code, words, size);
-		return LINK_TLS;
-	case CURLE_SEND_ERROR:
-	case CURLE_RECV_ERROR:
-	case CURLE_GOT_NOTHING:
-		snprintf(words, size, "the connection was reset");
-		return LINK_RESET;
-	default:
-		snprintf(words, size, "%s", curl_easy_strerror(code));
-		return LINK_FAILED;
-	}
+	tls_forget(t);
 }

@@ -13,8 +13,9 @@ struct control_client {
 	LIST_ENTRY(control_client) entry;
 	struct control	*control;
 	struct serve	*serve;
-	struct upstream	*importing;	/* the body is a token for it */
+	char		*importing;	/* the body is a token for this upstream */
 	struct credential *busy;	/* will call done() */
+	bool		 reloading;
 	struct buf	 body;
 };
 
@@ -144,6 +145,14 @@ answer_status(struct control_client *c, const struct upstream *only)
 
 /* Tokens */
 
+static void
+stop_importing(struct control_client *c)
+{
+	free(c->importing);
+	c->importing = NULL;
+	buf_free(&c->body);
+}
+
 /* credential_import() or credential_remove() has ended. */
 static void
 token_done(void *arg, const char *why)
@@ -157,49 +166,6 @@ token_done(void *arg, const char *why)
 		answer_error(c, 503, "store", why);
 }
 
-static void
-import_token(struct control_client *c)
-{
-	struct credential *cred = c->importing->credential;
-	const char *why = "an empty body";
-	struct record *rec = NULL;
-
-	if (c->body.len > 0)
-		rec = record_import(c->body.p, c->body.len, loop_now(c->control->front->loop).wall,
-		    &why);
-	buf_free(&c->body);
-	c->importing = NULL;
-	if (rec == NULL) {
-		answer_error(c, 400, "bad_token", why);
-		return;
-	}
-	c->busy = cred;
-	credential_import(cred, rec, token_done, c);
-}
-
-static void
-route_token(struct control_client *c, const struct http1_head *h, struct upstream *u)
-{
-	bool post = slice_eq(h->method, "POST");
-
-	if (!post && !slice_eq(h->method, "DELETE")) {
-		answer_error(c, 405, "method", "POST imports a token, DELETE removes it");
-	} else if (u->credential == NULL || u->config->auth != CONFIG_OAUTH) {
-		answer_error(c, 409, "not_oauth", "this upstream's auth is not oauth: it has no token here");
-	} else if (c->control->front->draining) {
-		answer_error(c, 503, "draining", "the daemon is stopping");
-	} else if (!post) {
-		c->busy = u->credential;
-		credential_remove(u->credential, token_done, c);
-	} else if (h->framing == HTTP1_NONE) {
-		answer_error(c, 400, "bad_token", "the token is missing: send it as the body, in JSON");
-	} else {
-		c->importing = u;
-	}
-}
-
-/* Routes */
-
 static struct upstream *
 find_upstream(const struct control *c, struct slice name)
 {
@@ -210,6 +176,93 @@ find_upstream(const struct control *c, struct slice name)
 			return c->front->upstreams[i];
 	return NULL;
 }
+
+/* Has it tokens that we keep?  Else that was answered. */
+static bool
+takes_tokens(struct control_client *c, const struct upstream *u)
+{
+	if (u == NULL)
+		answer_error(c, 404, "unknown_upstream", "no upstream of that name is configured");
+	else if (u->credential == NULL || u->config->auth != CONFIG_OAUTH)
+		answer_error(c, 409, "not_oauth", "this upstream's auth is not oauth: it has no token here");
+	else
+		return true;
+	return false;
+}
+
+/* While the body came the upstream may have gone by a reload. */
+static void
+import_token(struct control_client *c)
+{
+	struct upstream *u = find_upstream(c->control, slice_of(c->importing));
+	const char *why = "an empty body";
+	struct record *rec = NULL;
+
+	if (c->body.len > 0)
+		rec = record_import(c->body.p, c->body.len, loop_now(c->control->front->loop).wall,
+		    &why);
+	stop_importing(c);
+	if (rec == NULL) {
+		answer_error(c, 400, "bad_token", why);
+		return;
+	}
+	if (!takes_tokens(c, u)) {
+		record_free(rec);
+		return;
+	}
+	c->busy = u->credential;
+	credential_import(u->credential, rec, token_done, c);
+}
+
+static void
+route_token(struct control_client *c, const struct http1_head *h, struct upstream *u)
+{
+	bool post = slice_eq(h->method, "POST");
+
+	if (!post && !slice_eq(h->method, "DELETE")) {
+		answer_error(c, 405, "method", "POST imports a token, DELETE removes it");
+	} else if (!takes_tokens(c, u)) {
+		return;
+	} else if (c->control->front->draining) {
+		answer_error(c, 503, "draining", "the daemon is stopping");
+	} else if (!post) {
+		c->busy = u->credential;
+		credential_remove(u->credential, token_done, c);
+	} else if (h->framing == HTTP1_NONE) {
+		answer_error(c, 400, "bad_token", "the token is missing: send it as the body, in JSON");
+	} else if ((c->importing = strdup(u->config->name)) == NULL) {
+		answer_error(c, 503, "memory", "out of memory");
+	}
+}
+
+/* Reload */
+
+static void
+reload_over(void *arg, const char *why, bool fault)
+{
+	struct control_client *c = arg;
+
+	c->reloading = false;
+	if (why == NULL)
+		answer_status_word(c, 200, "ok");
+	else
+		answer_error(c, fault ? 400 : 503, fault ? "bad_config" : "not_reloaded", why);
+}
+
+static void
+route_reload(struct control_client *c, const struct http1_head *h)
+{
+	if (!slice_eq(h->method, "POST")) {
+		answer_error(c, 405, "method", "POST reloads the config");
+	} else if (c->control->front->draining) {
+		answer_error(c, 503, "draining", "the daemon is stopping");
+	} else {
+		c->reloading = true;
+		reload_begin(c->control->reload, reload_over, c);
+	}
+}
+
+/* Routes */
 
 /* Cuts `prefix` and a slash off; what remains may be empty. */
 static bool
@@ -266,11 +319,13 @@ route(struct control_client *c, const struct http1_head *h)
 		else
 			answer_error(c, 404, "unknown_upstream",
 			    "no upstream of that name is configured");
+	} else if (slice_eq(path, "/v1/reload") && c->control->reload != NULL) {
+		route_reload(c, h);
 	} else if (slice_eq(path, "/v1/reload") || slice_eq(path, "/metrics")) {
 		answer_error(c, 501, "not_in_this_version", "not in this version");
 	} else {
 		answer_error(c, 404, "not_found",
-		    "known are /healthz, /v1/status[/NAME] and /v1/token/NAME");
+		    "known are /healthz, /v1/status[/NAME], /v1/token/NAME and /v1/reload");
 	}
 }
 
@@ -288,8 +343,7 @@ on_body(struct serve *s, const char *p, size_t n)
 	struct control_client *c = serve_data(s);
 
 	if (c->importing != NULL && buf_add(&c->body, p, n) < 0) {
-		c->importing = NULL;
-		buf_free(&c->body);
+		stop_importing(c);
 		answer_error(c, 503, "memory", "out of memory");
 	}
 }
@@ -312,8 +366,10 @@ on_gone(struct serve *s)
 	if (c->busy != NULL)
 		credential_forget(c->busy, c);
 	c->busy = NULL;
-	c->importing = NULL;
-	buf_free(&c->body);
+	if (c->reloading)
+		reload_forget(c->control->reload, c);
+	c->reloading = false;
+	stop_importing(c);
 }
 
 static void

@@ -2,7 +2,7 @@
 #ifndef CONTROL_H
 #define CONTROL_H
 
-#include "front_http.h"
+#include "reload.h"
 #include "store.h"
 
 struct control_client;
@@ -10,6 +10,7 @@ struct control_client;
 struct control {
 	struct front	*front;
 	struct store	*store;
+	struct reload	*reload;	/* NULL: none, as in tests */
 	const char	*version;
 	/* set by control_init() */
 	int64_t		 started;	/* boot ms */
@@ -25,7 +26,7 @@ void	control_init(struct control *);
  *   GET  /v1/status[/NAME]                {"version","pid","uptime_s","store":{...},"clients","held_bytes","log_dropped","upstreams":[{...}]}
  *   POST /v1/token/NAME                   body: the object of `token import`
  *   DELETE /v1/token/NAME                 `token remove`
- *   POST /v1/reload                       501: not in this version
+ *   POST /v1/reload                       reads the config anew; 400 bad_config: why not, and where
  * Both of token answer 200 {"status":"ok"}.  Errors: {"error": WORD,
  * "message": TEXT} with 404, 405, 400, 409 (no token there: auth is not
  * oauth), 501, 503.

@@ -318,7 +318,7 @@ send_request(struct credential *c)
 	_cleanup_(buf_free) struct buf authorization = BUF_SECRET(MIB);
 	struct fetch_request req = {
 		.url = endpoint(c, c->cur),
-		.ca_file = c->config->tls.ca_file,
+		.way = way_of(c->config),
 		.timeout_ms = TOKEN_WAIT,
 		.max_body = TOKEN_BODY,
 		.allow_insecure = c->config->allow_insecure,
@@ -516,14 +516,35 @@ rest(struct credential *c)
 		arm_background(c);
 }
 
+/* What a loud step means to the administrator. */
+static const char *
+loud_words(enum refresh_event ev, enum refresh_state from)
+{
+	static const char *const words[REFRESH_EVENTS] = {
+		[REFRESH_LOCK_TIMEOUT] = "another process keeps the credential's lock; nothing was asked for",
+		[REFRESH_LOCK_FAILED] = "the credential's lock cannot be taken; nothing was asked for",
+		[REFRESH_BAD] = "the credential cannot be read; what is in memory stays",
+		[REFRESH_OTHER_ISSUER] = "the credential is for another issuer than the config's: log in anew",
+		[REFRESH_MISMATCH] = "the server names another authorization server now: log in anew",
+		[REFRESH_TOKEN_REFUSED] = "the authorization server refuses this client: mend the config or log in anew",
+		[REFRESH_UNCHANGED] = "the refresh token is dead: log in anew once the access token has expired",
+		[REFRESH_SAVE_FAILED] = "the store cannot be written",
+		[REFRESH_SAVE_FAILED_LIVE] = "the store cannot be written: no refresh while the token lives",
+	};
+
+	if (ev == REFRESH_SAVE_FAILED && from == REFRESH_PERSISTING)
+		return "the new token cannot be stored: it is used from memory, and storing is tried again";
+	return words[ev] != NULL ? words[ev] : refresh_event_name(ev);
+}
+
 static void
 say(const struct credential *c, enum refresh_event ev, const struct refresh_out *out)
 {
 	log_debug(c->config->name, "machine", "%s: %s -> %s", refresh_event_name(ev),
 	    refresh_state_name(out->from), refresh_state_name(c->machine.state));
 	if (out->actions & A_LOUD)
-		log_err(c->config->name, "credential", "%s in %s: %s",
-		    refresh_event_name(ev), refresh_state_name(out->from), c->why);
+		log_err(c->config->name, "credential", "%s%s%s", loud_words(ev, out->from),
+		    c->why[0] != '\0' ? ": " : "", c->why);
 }
 
 /*

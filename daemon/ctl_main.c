@@ -37,6 +37,7 @@ static const char usage_text[] =
     "                                    (access_token, refresh_token, expires_at or expires_in,\n"
     "                                    token_endpoint, issuer, client_id, client_secret, resource, scope)\n"
     "  token remove NAME                 has the daemon forget it\n"
+    "  reload                            has the daemon read its config anew; exit 1: why not, and where\n"
     "  check [--config FILE]             checks the config, without a daemon\n"
     "  --help, --version\n"
     "\n"
@@ -124,7 +125,7 @@ ask(const struct ctl *c, const char *method, const char *target, struct slice bo
 static enum ctl_exit
 refused(const struct ctl_reply *r)
 {
-	char shown[512];
+	char shown[1024];
 	const char *message;
 	cJSON *doc;
 
@@ -254,6 +255,25 @@ cmd_token_remove(const struct ctl *c)
 	return token_call(c, "DELETE", (struct slice){ NULL, 0 }, "token removed");
 }
 
+static enum ctl_exit
+cmd_reload(const struct ctl *c)
+{
+	struct ctl_reply r;
+	enum ctl_exit rc;
+
+	if (c->nargs > 0)
+		return usage("reload takes no name");
+	rc = ask(c, "POST", "/v1/reload", (struct slice){ NULL, 0 }, &r);
+	if (rc != CTL_OK)
+		return rc;
+	if (r.status == 200)
+		puts("reloaded");
+	else
+		rc = refused(&r);
+	buf_free(&r.body);
+	return rc;
+}
+
 static void
 warned(_unused_ void *arg, const struct config_error *e)
 {
@@ -290,6 +310,7 @@ static const struct command {
 	{ "status", NULL, "j", cmd_status },
 	{ "token", "import", "f", cmd_token_import },
 	{ "token", "remove", "", cmd_token_remove },
+	{ "reload", NULL, "", cmd_reload },
 	{ "check", NULL, "c", cmd_check },
 };
 

@@ -10,15 +10,14 @@ struct entrance {
 	LIST_ENTRY(entrance) entry;
 	struct entrances *all;
 	char		*path;		/* as listener_open() takes it */
-	char		*name;		/* of the upstream; NULL: the shared socket */
-	struct upstream	*upstream;
+	struct upstream	*upstream;	/* NULL: the shared socket */
 	struct listener	*listener;
 	struct listener_access access;
 	/* between prepare and settle */
 	bool		 wanted;
 	bool		 fresh;		/* opened by this prepare */
 	struct listener_access before;
-	char		*next;		/* name, unless it stays; wanted ones only */
+	char		*name;		/* of the upstream to come; NULL: shared */
 };
 
 static void
@@ -36,7 +35,6 @@ entrance_free(struct entrance *e)
 	listener_close(e->listener);
 	free(e->path);
 	free(e->name);
-	free(e->next);
 	free(e);
 }
 
@@ -91,11 +89,11 @@ want(struct entrances *all, const char *path, const char *name, const struct lis
 		return false;
 	e->wanted = true;
 	if (!same_access(&e->access, a)) {
+		e->access = *a;
 		if (!listener_set_access(e->listener, all->runtime, path, a, why, size))
 			return false;
-		e->access = *a;
 	}
-	if (name == NULL || (e->next = strdup(name)) != NULL)
+	if (name == NULL || (e->name = strdup(name)) != NULL)
 		return true;
 	snprintf(why, size, "out of memory");
 	return false;
@@ -144,8 +142,8 @@ entrances_prepare(struct entrances *all, const struct generation *g, char *why, 
 	LIST_FOREACH(e, &all->list, entry) {
 		e->wanted = e->fresh = false;
 		e->before = e->access;
-		free(e->next);
-		e->next = NULL;
+		free(e->name);
+		e->name = NULL;
 	}
 	if (want_all(all, g, why, size))
 		return true;
@@ -173,9 +171,6 @@ entrances_settle(struct entrances *all)
 			entrance_free(e);
 			continue;
 		}
-		free(e->name);
-		e->name = e->next;
-		e->next = NULL;
 		e->upstream = e->name != NULL ? upstream_named(all->front, e->name) : NULL;
 	}
 }

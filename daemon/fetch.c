@@ -98,16 +98,36 @@ explain(struct fetch *f, CURLcode code)
 /*
  * libcurl counts a request byte only once it was written, and a server cannot
  * read part of a TLS record: zero means that nobody has seen the request.
+ * But it counts what a proxy is asked, too: then only what comes before the
+ * tunnel, or the TLS in it, stands is certainly unsent.
  */
+static bool
+is_unsent(const struct fetch *f)
+{
+	long request = 0, answer = 0;
+	curl_off_t tls = 0;
+	char *url = NULL;
+
+	curl_easy_getinfo(f->transfer.easy, CURLINFO_REQUEST_SIZE, &request);
+	if (request == 0)
+		return true;
+	curl_easy_getinfo(f->transfer.easy, CURLINFO_HTTP_CONNECTCODE, &answer);
+	if (answer == 0 && !f->transfer.proxied)
+		return false;
+	curl_easy_getinfo(f->transfer.easy, CURLINFO_APPCONNECT_TIME_T, &tls);
+	curl_easy_getinfo(f->transfer.easy, CURLINFO_EFFECTIVE_URL, &url);
+	return answer / 100 != 2 ||
+	    (tls == 0 && url != NULL && strncmp(url, "https:", 6) == 0);
+}
+
 static void
 judge(struct fetch *f, CURLcode code)
 {
 	struct fetch_reply *r = &f->reply;
 	curl_off_t after = 0;
-	long status = 0, request = 0;
+	long status = 0;
 
 	curl_easy_getinfo(f->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(f->transfer.easy, CURLINFO_REQUEST_SIZE, &request);
 	if (code == CURLE_OK && f->head_complete && status >= 200) {
 		r->outcome = FETCH_ANSWER;
 		r->status = (int)status;
@@ -117,7 +137,7 @@ judge(struct fetch *f, CURLcode code)
 		return;
 	}
 	buf_reset(&r->body);
-	if (code != CURLE_OK && request == 0) {
+	if (code != CURLE_OK && is_unsent(f)) {
 		r->outcome = FETCH_UNSENT;
 		(void)transfer_why(&f->transfer, code, r->why, sizeof(r->why));
 		return;
@@ -137,7 +157,7 @@ transfer_done(struct transfer *t, CURLcode code)
 	loop_defer(f->loop, bury, f);
 }
 
-/* libcurl did not take the handle. */
+/* libcurl did not take the handle, or there is no way out. */
 static void
 never_began(void *arg)
 {
@@ -147,7 +167,6 @@ never_began(void *arg)
 		return;
 	f->finished = true;
 	f->reply.outcome = FETCH_UNSENT;
-	snprintf(f->reply.why, sizeof(f->reply.why), "out of memory");
 	f->done(f->arg, &f->reply);
 	loop_defer(f->loop, bury, f);
 }
@@ -213,7 +232,7 @@ prepare(struct fetch *f, struct connector *c, const struct fetch_request *r,
 	CURL *e;
 	int failed;
 
-	failed = transfer_begin(&f->transfer, c, url->text, r->ca_file,
+	failed = transfer_begin(&f->transfer, c, url->text, &r->way,
 	    MIN(CONNECT, r->timeout_ms));
 	if (failed == 0)
 		failed = add_headers(f, r);
@@ -259,16 +278,19 @@ fetch_start(struct connector *c, const struct fetch_request *r, fetch_done done,
 		f->arg = arg;
 		f->transfer.done = transfer_done;
 		e = prepare(f, c, r, &url);
-		if (e < 0)
-			bury(f);
+		if (e == 0)
+			e = transfer_go(&f->transfer);
+		if (e < 0) {
+			snprintf(f->reply.why, sizeof(f->reply.why), "%s", way_strerror(e));
+			loop_defer(f->loop, never_began, f);
+			e = 0;
+		}
 	}
 	url_free(&url);
 	if (e < 0) {
 		errno = -e;
 		return NULL;
 	}
-	if (transfer_go(&f->transfer) < 0)
-		loop_defer(f->loop, never_began, f);
 	return f;
 }
 

@@ -23,7 +23,7 @@ struct fetch_request {
 	const char	*url;		/* https, or http on loopback: checked here, -EINVAL */
 	struct slice	 form;		/* POST application/x-www-form-urlencoded; {NULL,0} = GET; copied, wiped */
 	const char	*authorization;	/* whole value, NULL = none */
-	const char	*ca_file;
+	struct way	 way;
 	int64_t		 timeout_ms;
 	size_t		 max_body;
 	bool		 allow_insecure;/* plain http to anything */

@@ -6,7 +6,6 @@
 #include "hop.h"
 #include "log.h"
 
-#define REFUSED_MAX	64		/* connections beyond the cap that are told so; the rest is just closed */
 #define EVENT_ID_BYTES	(4 * KIB)	/* a Last-Event-ID worth echoing */
 
 /* Connections of one uid. */
@@ -540,7 +539,7 @@ front_http_open(struct front *front, struct upstream *up, int fd)
 	const struct config *config = front->config;
 	struct front_conn *c;
 
-	if (front->clients >= config->limits.clients + REFUSED_MAX ||
+	if (front->clients >= config->limits.clients + FRONT_REFUSED ||
 	    (c = calloc(1, sizeof(*c))) == NULL) {
 		close(fd);
 		return;

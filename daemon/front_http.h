@@ -7,6 +7,8 @@
 #include "relay.h"
 #include "serve.h"
 
+#define FRONT_REFUSED	64		/* connections beyond the cap, kept only to be told so; the rest is just closed */
+
 struct front_conn;
 struct front_user;
 

@@ -1,6 +1,7 @@
 #include <grp.h>
 #include <stdio.h>
 
+#include "bounds.h"
 #include "generation.h"
 
 #define GROUP_BYTES	(64 * KIB)	/* a group with thousands of members */

@@ -125,6 +125,8 @@ read_tls_once(struct link *l, char *p, size_t size)
 			return n;
 		/* The BIO is not libcurl's: an error behind the tickets looks like AGAIN. */
 		if ((code != CURLE_OK && code != CURLE_AGAIN) || errno == ECONNRESET) {
+			if (transfer_alert(&l->transfer, words, sizeof(words)))
+				end_with(l, LINK_TLS, words);
 			read_failed(l, ECONNRESET);
 			return 0;
 		}
@@ -139,6 +141,8 @@ read_tls_once(struct link *l, char *p, size_t size)
 		event_add(&l->wr, NULL);
 		break;
 	case TLS_FAILED:
+		if (transfer_alert(&l->transfer, words, sizeof(words)))
+			why = LINK_TLS;
 		end_with(l, why, words);
 		break;
 	}
@@ -364,6 +368,10 @@ attach(struct link *l)
 
 	code = curl_easy_recv(l->transfer.easy, &l->early, 1, &n);
 	if (code != CURLE_OK && code != CURLE_AGAIN) {
+		if (transfer_alert(&l->transfer, l->words, sizeof(l->words))) {
+			l->ended = true;
+			l->why = LINK_TLS;
+		}
 		end_with(l, LINK_RESET, "the connection was reset");
 		return -1;
 	}
@@ -414,16 +422,14 @@ connected(struct transfer *t, CURLcode code)
 	l->ops->up(l->arg);
 }
 
-/* libcurl did not take the handle. */
+/* link_open() found out why. */
 static void
 never_began(void *arg)
 {
 	struct link *l = arg;
 
-	if (l->state != CONNECTING)
-		return;
-	end_with(l, LINK_FAILED, "out of memory");
-	link_down(l);
+	if (l->state == CONNECTING)
+		link_down(l);
 }
 
 struct link *
@@ -431,7 +437,7 @@ link_open(struct connector *c, const struct link_target *target, const struct li
     void *arg)
 {
 	struct link *l;
-	int failed;
+	int e;
 
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
@@ -442,15 +448,15 @@ link_open(struct connector *c, const struct link_target *target, const struct li
 	l->fd = -1;
 	l->pending = BUF_SECRET(TLS_RECORD);
 	l->transfer.done = connected;
-	failed = transfer_begin(&l->transfer, c, target->url.text, target->ca_file,
-	    target->connect_ms);
-	if (failed == 0) {
-		failed = curl_easy_setopt(l->transfer.easy, CURLOPT_CONNECT_ONLY, 1L);
-		failed |= curl_easy_setopt(l->transfer.easy, CURLOPT_SSLCERT, target->cert_file);
-		failed |= curl_easy_setopt(l->transfer.easy, CURLOPT_SSLKEY, target->key_file);
-	}
-	if (failed != 0 || transfer_go(&l->transfer) < 0)
+	e = transfer_begin(&l->transfer, c, target->url.text, &target->way, target->connect_ms);
+	if (e == 0 && curl_easy_setopt(l->transfer.easy, CURLOPT_CONNECT_ONLY, 1L) != CURLE_OK)
+		e = -ENOMEM;
+	if (e == 0)
+		e = transfer_go(&l->transfer);
+	if (e < 0) {
+		end_with(l, LINK_FAILED, way_strerror(e));
 		loop_defer(l->loop, never_began, l);
+	}
 	return l;
 }
 

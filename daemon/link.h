@@ -10,6 +10,7 @@
 
 #include "loop.h"
 #include "url.h"
+#include "way.h"
 
 enum link_error {
 	LINK_CLOSED,		/* the peer closed in order */
@@ -25,8 +26,7 @@ enum link_error {
 
 struct link_target {
 	struct url	 url;
-	char		*ca_file;	/* NULL = system store (explicit CAINFO, CAPATH NULL: FACTS) */
-	char		*cert_file, *key_file;	/* client certificate, PEM; NULL = none */
+	struct way	 way;
 	int64_t		 connect_ms;
 };
 

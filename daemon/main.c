@@ -1,7 +1,6 @@
 /* mcp-authd: start, run, drain. */
 #include <assert.h>
 #include <getopt.h>
-#include <grp.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,16 +8,11 @@
 
 #include <systemd/sd-daemon.h>
 
-#include "config_file.h"
 #include "control.h"
-#include "credential.h"
-#include "front_http.h"
 #include "harden.h"
-#include "listen.h"
 #include "log.h"
-#include "relay.h"
-#include "store.h"
-#include "upstream.h"
+#include "reload.h"
+#include "service.h"
 
 #ifndef VERSION
 #define VERSION		"0.1.0"
@@ -28,7 +22,6 @@
 #define EXIT_CONFIG	78	/* EX_CONFIG, as systemd knows it: no restart helps */
 #define DRAIN_TICK	20	/* ms; looking whether all is done, only while draining */
 #define DRAIN_FLUSH	(1 * SEC)	/* when nothing runs any more: for the last answers to be read */
-#define REFUSED_MAX	64		/* connections beyond the cap, kept only to be told so (front_http.c) */
 
 struct options {
 	const char	*config;
@@ -36,30 +29,23 @@ struct options {
 	bool		 check;
 };
 
-/* One listening MCP socket and what it leads to. */
-struct entrance {
-	struct daemon	*d;
-	struct upstream	*upstream;	/* NULL: the shared socket */
-};
-
 struct daemon {
 	struct options	 opt;
 	unsigned long	 descriptors;
 	char		 config_path[PATH_MAX];
-	struct config	 config;
-	bool		 configured;
+	struct generation *generation;	/* as read at the start, until it is served */
 	struct runtime	*runtime;
 	struct loop	*loop;
 	struct store	*store;
 	struct connector *connector;
 	struct front	 front;
 	struct control	 control;
-	struct entrance	*entrances;
+	struct service	 service;
+	struct reload	 reload;
 	struct event	*signals[3];
 
 	int64_t		 drain_began;	/* boot ms; 0 = serving */
 	int64_t		 quiet_since;	/* boot ms; 0 = exchanges or transactions run */
-	size_t		 undrained;	/* credentials that still run */
 	struct timer	 tick;
 };
 
@@ -152,46 +138,27 @@ static int
 read_config(struct daemon *d)
 {
 	char dir[PATH_MAX], words[CONFIG_WORDS];
+	const struct config *c;
 	struct config_error e;
 
 	if (runtime_path(dir, sizeof(dir)) < 0) {
 		fprintf(stderr, "mcp-authd: the runtime directory's path is too long\n");
 		return EXIT_CONFIG;
 	}
-	if (config_load(d->opt.config, dir, &d->config, d->config_path, warned, d, &e) < 0) {
+	d->generation = generation_read(d->opt.config, dir, d->config_path, warned, d, &e);
+	if (d->generation == NULL) {
 		fprintf(stderr, "%s%s\n", d->opt.check ? "" : "mcp-authd: ",
 		    config_error_words(&e, words));
 		return EXIT_CONFIG;
 	}
-	d->configured = true;
+	c = &d->generation->config;
 	if (d->opt.check) {
-		printf("%s: ok: %zu upstream%s\n", d->config_path, d->config.nupstreams,
-		    d->config.nupstreams == 1 ? "" : "s");
+		printf("%s: ok: %zu upstream%s\n", d->config_path, c->nupstreams,
+		    c->nupstreams == 1 ? "" : "s");
 		return 0;
 	}
-	log_set_level(d->opt.level != -1 ? d->opt.level : d->config.log.level);
+	log_set_level(d->opt.level != -1 ? d->opt.level : c->log.level);
 	return -1;
-}
-
-/*
- * Every client may need a link.  What the descriptor limit does not hold is
- * taken from the clients, but at least half of it is theirs.
- */
-static void
-cap_clients(struct daemon *d)
-{
-	uint64_t usable, links, cap;
-
-	usable = d->descriptors > 2 * (FD_RESERVE + REFUSED_MAX) ?
-	    d->descriptors - FD_RESERVE - REFUSED_MAX : FD_RESERVE;
-	links = d->config.nupstreams *
-	    (d->config.limits.links + LINKS_RESERVED + d->config.limits.streams);
-	cap = usable - MIN(links, usable / 2);
-	if (cap >= d->config.limits.clients)
-		return;
-	log_warn(NULL, "limits", "clients: %llu instead of %llu, as the descriptor limit is %lu",
-	    (unsigned long long)cap, (unsigned long long)d->config.limits.clients, d->descriptors);
-	d->config.limits.clients = cap;
 }
 
 static bool
@@ -223,47 +190,32 @@ open_store(struct daemon *d)
 {
 	char path[PATH_MAX], why[512];
 
-	if (config_store_path(&d->config, path, sizeof(path), why, sizeof(why)) == 0)
-		d->store = store_open(d->loop, path, d->config.store.allow_network_fs, why,
-		    sizeof(why));
+	const struct config *c = &d->generation->config;
+
+	if (config_store_path(c, path, sizeof(path), why, sizeof(why)) == 0)
+		d->store = store_open(d->loop, path, c->store.allow_network_fs, why, sizeof(why));
 	if (d->store == NULL)
 		log_err(NULL, "store", "%s", why);
 	return d->store != NULL;
 }
 
 static bool
-open_upstreams(struct daemon *d)
+open_service(struct daemon *d)
 {
-	const struct config_upstream *c;
-	struct upstream *u;
-	size_t i;
+	char why[512];
 
-	d->front.upstreams = calloc(d->config.nupstreams, sizeof(struct upstream *));
-	if (d->front.upstreams == NULL)
+	d->service.loop = d->loop;
+	d->service.connector = d->connector;
+	d->service.store = d->store;
+	d->service.runtime = d->runtime;
+	d->service.front = &d->front;
+	d->service.descriptors = d->descriptors;
+	if (!service_apply(&d->service, d->generation, why, sizeof(why))) {
+		log_err(NULL, "start", "%s", why);
 		return false;
-	for (i = 0; i < d->config.nupstreams; i++) {
-		c = &d->config.upstreams[i];
-		u = upstream_new(d->loop, d->connector, &d->config, c);
-		if (u == NULL)
-			return false;
-		d->front.upstreams[d->front.nupstreams++] = u;
-		if (c->auth == CONFIG_NONE)
-			continue;
-		u->credential = credential_new(d->loop, d->store, d->connector, c);
-		if (u->credential == NULL)
-			return false;
 	}
+	d->generation = NULL;
 	return true;
-}
-
-/* Sockets */
-
-static void
-accept_client(void *arg, int fd)
-{
-	struct entrance *e = arg;
-
-	front_http_open(&e->d->front, e->upstream, fd);
 }
 
 static void
@@ -275,74 +227,24 @@ accept_control(void *arg, int fd)
 }
 
 static bool
-listen_on(struct daemon *d, const char *path, const struct listener_access *a,
-    void (*accepted)(void *, int), void *arg)
+open_control(struct daemon *d)
 {
+	static const struct listener_access ours = { .mode = 0600, .group = (gid_t)-1 };
 	char why[512];
 
-	if (listener_open(d->loop, d->runtime, path, a, accepted, arg, why, sizeof(why)) != NULL)
+	d->control.front = &d->front;
+	d->control.store = d->store;
+	d->control.reload = &d->reload;
+	d->control.version = VERSION;
+	control_init(&d->control);
+	if (listener_open(d->loop, d->runtime, "control.sock", &ours, accept_control, d, why,
+	    sizeof(why)) != NULL)
 		return true;
 	log_err(NULL, "listen", "%s", why);
 	return false;
 }
 
-static bool
-client_access(const struct config *c, struct listener_access *ret)
-{
-	const struct group *g;
-
-	*ret = (struct listener_access){ .mode = c->socket.mode, .group = (gid_t)-1 };
-	if (c->socket.group == NULL)
-		return true;
-	g = getgrnam(c->socket.group);
-	if (g == NULL) {
-		log_err(NULL, "listen", "socket.group: there is no such group");
-		return false;
-	}
-	ret->group = g->gr_gid;
-	return true;
-}
-
-static bool
-open_sockets(struct daemon *d)
-{
-	static const struct listener_access ours = { .mode = 0600, .group = (gid_t)-1 };
-	const struct config_upstream *c;
-	struct listener_access a;
-	char path[NAME_MAX];
-	size_t i;
-
-	if (!client_access(&d->config, &a))
-		return false;
-	d->entrances = calloc(d->front.nupstreams + 1, sizeof(struct entrance));
-	if (d->entrances == NULL)
-		return false;
-	for (i = 0; i < d->front.nupstreams; i++) {
-		c = d->front.upstreams[i]->config;
-		d->entrances[i] = (struct entrance){ d, d->front.upstreams[i] };
-		snprintf(path, sizeof(path), "%s/mcp.sock", c->name);
-		if (!c->no_listen && !listen_on(d, c->listen != NULL ? c->listen : path, &a,
-		    accept_client, &d->entrances[i]))
-			return false;
-	}
-	d->entrances[i] = (struct entrance){ d, NULL };
-	return listen_on(d, "mcp-authd.sock", &a, accept_client, &d->entrances[i]) &&
-	    listen_on(d, "control.sock", &ours, accept_control, d);
-}
-
 /* Drain (contract K) */
-
-/* No exchange and no transaction runs. */
-static bool
-quiet(const struct daemon *d)
-{
-	size_t i;
-
-	for (i = 0; i < d->front.nupstreams; i++)
-		if (d->front.upstreams[i]->active > 0)
-			return false;
-	return d->undrained == 0;
-}
 
 /*
  * Ends when nothing runs and nobody is connected, or soon after nothing runs: a
@@ -355,7 +257,7 @@ drain_tick(void *arg)
 	struct daemon *d = arg;
 	int64_t now = loop_now(d->loop).boot;
 
-	if (!quiet(d))
+	if (!service_quiet(&d->service))
 		d->quiet_since = 0;
 	else if (d->quiet_since == 0)
 		d->quiet_since = now;
@@ -368,31 +270,12 @@ drain_tick(void *arg)
 }
 
 static void
-credential_drained(void *arg)
-{
-	struct daemon *d = arg;
-
-	d->undrained--;
-}
-
-static void
 begin_drain(struct daemon *d)
 {
-	struct upstream *u;
-	size_t i;
-
 	log_info(NULL, "drain", "stopping; running exchanges have %lld s", DRAIN / SEC);
 	sd_notify(0, "STOPPING=1");
 	d->drain_began = loop_now(d->loop).boot;
-	front_http_drain(&d->front);
-	for (i = 0; i < d->front.nupstreams; i++) {
-		u = d->front.upstreams[i];
-		relay_drain(u);
-		if (u->credential == NULL)
-			continue;
-		d->undrained++;
-		credential_drain(u->credential, credential_drained, d);
-	}
+	service_drain(&d->service);
 	timer_set(&d->tick, 0);
 }
 
@@ -408,9 +291,12 @@ on_stop(_unused_ evutil_socket_t sig, _unused_ short what, void *arg)
 }
 
 static void
-on_hangup(_unused_ evutil_socket_t sig, _unused_ short what, _unused_ void *arg)
+on_hangup(_unused_ evutil_socket_t sig, _unused_ short what, void *arg)
 {
-	log_warn(NULL, "reload", "reload is not in this version; restart to read the config anew");
+	struct daemon *d = arg;
+
+	if (d->drain_began == 0)
+		reload_begin(&d->reload, NULL, NULL);
 }
 
 static bool
@@ -424,27 +310,15 @@ open_signals(struct daemon *d)
 	static_assert(nitems(wanted) == nitems(d->signals), "one event each");
 	for (i = 0; i < nitems(wanted); i++) {
 		d->signals[i] = evsignal_new(d->loop->base, wanted[i].signal, wanted[i].fn, d);
-		if (d->signals[i] == NULL || event_add(d->signals[i], NULL) == -1)
+		if (d->signals[i] == NULL || event_add(d->signals[i], NULL) == -1) {
+			log_err(NULL, "start", "out of memory");
 			return false;
+		}
 	}
 	return true;
 }
 
 /* End */
-
-static void
-close_upstreams(struct daemon *d)
-{
-	struct credential *c;
-	size_t i;
-
-	for (i = 0; i < d->front.nupstreams; i++) {
-		c = d->front.upstreams[i]->credential;
-		upstream_free(d->front.upstreams[i]);
-		credential_free(c);
-	}
-	free(d->front.upstreams);
-}
 
 /* Whatever of it was opened. */
 static void
@@ -464,28 +338,29 @@ shut_down(struct daemon *d)
 		loop_stop(d->loop);
 		loop_run(d->loop);
 	}
+	service_free(&d->service);
 	runtime_close(d->runtime);
-	close_upstreams(d);
 	if (d->store != NULL)
 		store_close(d->store);
+	reload_free(&d->reload);
 	if (d->connector != NULL)
 		connector_free(d->connector);
 	if (d->loop != NULL)
 		loop_free(d->loop);
-	free(d->entrances);
-	if (d->configured)
-		config_free(&d->config);
+	generation_drop(d->generation);
 }
 
+/* Nothing that may fail. */
 static void
-set_up_front(struct daemon *d)
+set_up(struct daemon *d)
 {
 	d->front.loop = d->loop;
-	d->front.config = &d->config;
-	d->control.front = &d->front;
-	d->control.store = d->store;
-	d->control.version = VERSION;
-	control_init(&d->control);
+	d->reload.service = &d->service;
+	d->reload.worker = store_worker(d->store);
+	d->reload.file = d->opt.config;
+	d->reload.dir = runtime_dir(d->runtime);
+	d->reload.level = d->opt.level;
+	reload_init(&d->reload);
 	timer_init(&d->tick, d->loop, drain_tick, d);
 }
 
@@ -508,15 +383,10 @@ run(struct daemon *d, int argc, char **argv)
 	log_open(d->opt.level != -1 ? d->opt.level : LOG_INFO);
 	if ((rc = read_config(d)) != -1)
 		return rc;
-	cap_clients(d);
 	if (!open_runtime(d) || !open_loop(d) || !open_store(d))
 		return EXIT_FAILURE;
-	set_up_front(d);
-	if (!open_upstreams(d) || !open_signals(d)) {
-		log_err(NULL, "start", "out of memory");
-		return EXIT_FAILURE;
-	}
-	if (!open_sockets(d))
+	set_up(d);
+	if (!open_signals(d) || !open_service(d) || !open_control(d))
 		return EXIT_FAILURE;
 	announce(d);
 	loop_run(d->loop);

@@ -176,18 +176,14 @@ lock_try(struct store_lock *lock)
 	loop_defer(st->loop, try_done, lock);
 }
 
-/* One that waits: its time is up, or it is its turn to try, or neither. */
+/* One that waits: its time is up, or it is to try; those behind the first wait for the former. */
 static void
 lock_step(struct store_lock *lock)
 {
-	int64_t left = lock->deadline - loop_now(lock->store->loop).boot;
-
-	if (left <= 0)
+	if (lock->deadline <= loop_now(lock->store->loop).boot)
 		lock_fail(lock, STORE_TIMEOUT);
-	else if (first_waiting(lock->store, lock->flock.stem) == lock)
-		lock_try(lock);
 	else
-		timer_set(&lock->timer, left);
+		lock_try(lock);
 }
 
 static void
@@ -250,7 +246,7 @@ store_lock_forget(struct store *st, void *arg)
 	struct store_lock *lock;
 
 	TAILQ_FOREACH(lock, &st->locks, entry) {
-		if (lock->arg != arg || lock->state >= LOCK_HELD)
+		if (lock->arg != arg)
 			continue;
 		lock->done = NULL;
 		if (lock->state == LOCK_WAITING)

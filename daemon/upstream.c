@@ -356,9 +356,7 @@ static void
 aim(struct upstream_pool *pool, const struct config_upstream *config)
 {
 	pool->target.url = config->url;
-	pool->target.ca_file = config->tls.ca_file;
-	pool->target.cert_file = config->tls.cert_file;
-	pool->target.key_file = config->tls.key_file;
+	pool->target.way = way_of(config);
 	pool->target.connect_ms = config->connect;
 }
 

@@ -43,7 +43,7 @@ start(const char *url, const struct server *s, const char *form)
 		.url = url,
 		.form = slice_of(form),
 		.authorization = form != NULL ? "Basic c2VjcmV0" : NULL,
-		.ca_file = s != NULL ? server_ca(s) : NULL,
+		.way.ca_file = s != NULL ? server_ca(s) : NULL,
 		.timeout_ms = 500,
 		.max_body = 1000,
 	};
@@ -256,6 +256,58 @@ START_TEST(unsent)
 }
 END_TEST
 
+/* What a proxy was asked is no request: only what went into a tunnel may have been read. */
+static const struct {
+	const char *url;
+	const char *connect;	/* the proxy's answer to CONNECT */
+	const char *answer;	/* to what comes in the tunnel; NULL: closes at once */
+	enum fetch_outcome outcome;
+	const char *why;
+} tunnels[] = {
+	{ "http://127.0.0.1:9/t", "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", NULL,
+	    FETCH_UNSENT, "the proxy wants other credentials (407)" },
+	{ "http://127.0.0.1:9/t", "", NULL, FETCH_UNSENT, "the proxy closed the connection" },
+	{ "https://mcp.invalid/t", "HTTP/1.1 200 OK\r\n\r\n", NULL, FETCH_UNSENT, "TLS" },
+	{ "http://127.0.0.1:9/t", "HTTP/1.1 200 OK\r\n\r\n", "", FETCH_UNKNOWN, "" },
+	{ "http://127.0.0.1:9/t", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Le",
+	    FETCH_UNKNOWN, "cut" },
+	{ "http://127.0.0.1:9/t", "HTTP/1.1 200 OK\r\n\r\n",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", FETCH_ANSWER, "" },
+};
+static int tunnel;
+
+static void
+tunnel_script(struct peer *p, _unused_ int nth)
+{
+	if (!peer_expect(p, "\r\n\r\n"))
+		return;
+	peer_say(p, tunnels[tunnel].connect);
+	if (tunnels[tunnel].answer != NULL && peer_expect(p, "a=b"))
+		peer_say(p, tunnels[tunnel].answer);
+}
+
+START_TEST(proxied)
+{
+	struct server *s = server_start(PLAIN, tunnel_script);
+	char proxy[64];
+	struct fetch_request r = {
+		.url = tunnels[_i].url,
+		.form = slice_of("a=b"),
+		.way.proxy = proxy,
+		.timeout_ms = 2000,
+	};
+
+	tunnel = _i;
+	snprintf(proxy, sizeof(proxy), "%s", server_url(s, ""));
+	memset(&got, 0, sizeof(got));
+	ck_assert_ptr_nonnull(fetch_start(connector, &r, on_done, NULL));
+	run_until(loop, &got.done);
+	ck_assert_msg(got.outcome == tunnels[_i].outcome, "%d: %s", got.outcome, got.why);
+	ck_assert_msg(strstr(got.why, tunnels[_i].why) != NULL, "%s", got.why);
+	server_stop(s);
+}
+END_TEST
+
 START_TEST(refused_urls)
 {
 	struct fetch_request r = { .timeout_ms = 100, .max_body = 10 };
@@ -330,6 +382,7 @@ main(void)
 	tcase_add_test(tc, timeout_is_unknown);
 	tcase_add_test(tc, floods);
 	tcase_add_test(tc, unsent);
+	tcase_add_loop_test(tc, proxied, 0, nitems(tunnels));
 	tcase_add_test(tc, refused_urls);
 	tcase_add_test(tc, cancelled);
 	suite_add_tcase(s, tc);

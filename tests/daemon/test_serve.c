@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -576,6 +577,26 @@ START_TEST(long_rest_closes)
 }
 END_TEST
 
+/* The end of a chunked body cannot be foreseen: what comes beyond 64 KiB ends the connection. */
+START_TEST(endless_rest_closes)
+{
+	char chunk[0x8000] = { 0 };
+	int i;
+
+	say("POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+	ck_assert(until(one_answer));
+	ck_assert_uint_eq(count_of("Connection: close"), 0);
+	for (i = 0; i < 4 && !client_ended(); i++) {
+		say("8000\r\n");
+		send_text(chunk, sizeof(chunk));
+		say("\r\n");
+		some_turns();
+	}
+	ck_assert(until(client_ended));
+	ck_assert_int_eq(client.error, 0);
+}
+END_TEST
+
 START_TEST(pause_holds_the_body)
 {
 	char body[50000] = { 0 };
@@ -677,6 +698,47 @@ START_TEST(f4_close_after_half_close)
 	hang_up();
 	ck_assert(until(was_gone));
 	ck_assert_uint_eq(seen.gone, 1);
+}
+END_TEST
+
+static int64_t
+cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return ts.tv_sec * SEC + ts.tv_nsec / 1000000;
+}
+
+static int64_t pass_until;
+
+static bool
+time_passed(void)
+{
+	return loop_now(loop).boot >= pass_until;
+}
+
+/* What nobody reads stays readable: half-closed (0), paused with data (1). */
+START_TEST(f4_waiting_does_not_spin)
+{
+	int64_t before;
+
+	seen.pause = _i == 1;
+	if (_i == 0) {
+		say(GET("/later"));
+		shutdown(client.fd, SHUT_WR);
+	} else {
+		say(POST("/later", "10") "\r\n");
+	}
+	ck_assert(until(one_request));
+	if (_i == 1)
+		say("abc");
+	some_turns();
+	before = cpu_ms();
+	pass_until = loop_now(loop).boot + 400;
+	ck_assert(until(time_passed));
+	ck_assert_int_lt(cpu_ms() - before, 200);
+	ck_assert_uint_eq(seen.gone, 0);
 }
 END_TEST
 
@@ -857,14 +919,6 @@ START_TEST(idle_connection_is_closed)
 }
 END_TEST
 
-static int64_t pass_until;
-
-static bool
-time_passed(void)
-{
-	return loop_now(loop).boot >= pass_until;
-}
-
 START_TEST(pending_is_not_idle)
 {
 	say(GET("/later"));
@@ -875,6 +929,24 @@ START_TEST(pending_is_not_idle)
 	answer_now(seen.serve);
 	ck_assert(until(one_answer));
 	ck_assert(until(client_ended));
+}
+END_TEST
+
+/* We made it wait (0), or it listens already (1): not idle, although its body is incomplete. */
+START_TEST(incomplete_but_not_idle)
+{
+	seen.pause = _i == 0;
+	say(POST("/later", "10") "\r\nabc");
+	ck_assert(until(one_request));
+	if (_i == 1)
+		begin_stream();
+	pass_until = loop_now(loop).boot + 4 * IDLE_MS;
+	ck_assert(until(time_passed));
+	ck_assert(!client_ended());
+	ck_assert_uint_eq(seen.gone, 0);
+	say("defghij");
+	serve_resume(seen.serve);
+	ck_assert(until(body_ended));
 }
 END_TEST
 
@@ -930,12 +1002,14 @@ suite(void)
 	tcase_add_test(t, expect_of_1_0_is_ignored);
 	tcase_add_test(t, short_rest_is_discarded);
 	tcase_add_test(t, long_rest_closes);
+	tcase_add_test(t, endless_rest_closes);
 	tcase_add_test(t, pause_holds_the_body);
 	tcase_add_test(t, f4_half_close_is_answered);
 	tcase_add_loop_test(t, f4_half_close_inside_a_request, 0, 2);
 	tcase_add_loop_test(t, f4_hang_up_while_pending, 0, 2);
 	tcase_add_loop_test(t, f4_hang_up_while_streaming, 0, 2);
 	tcase_add_loop_test(t, f4_close_after_half_close, 0, 4);
+	tcase_add_loop_test(t, f4_waiting_does_not_spin, 0, 2);
 	tcase_add_loop_test(t, f4_hang_up_while_not_reading, 0, 2);
 	tcase_add_test(t, hang_up_between_requests);
 	tcase_add_test(t, abort_is_not_gone);
@@ -947,6 +1021,7 @@ suite(void)
 	tcase_add_checked_fixture(idle, setup_idle, teardown);
 	tcase_add_loop_test(idle, idle_connection_is_closed, 0, 4);
 	tcase_add_test(idle, pending_is_not_idle);
+	tcase_add_loop_test(idle, incomplete_but_not_idle, 0, 2);
 	suite_add_tcase(s, idle);
 	return s;
 }

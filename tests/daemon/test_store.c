@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -24,10 +25,11 @@
 static struct {
 	long	 fs_type;		/* of every file system; 0: the truth */
 	bool	 no_inotify;
-	int	 write_errno, rename_errno, fsync_errno, fsync_dir_errno;
+	int	 read_errno, write_errno, rename_errno, fsync_errno, fsync_dir_errno;
+	const char *deleted;		/* a file that somebody deletes just before the next lock */
 	int	 interrupts;		/* so many EINTR from write and fsync each */
 	size_t	 write_max;		/* no longer writes than this; 0: no limit */
-	char	 trace[64];		/* (w)rite, (f)sync, (r)ename, fsync of a (d)irectory */
+	char	 trace[64];		/* (w)rite, (f)sync, (r)ename, fsync of a (d)irectory, (u)nlock */
 } kernel;
 
 static bool
@@ -73,6 +75,37 @@ inotify_init1(int flags)
 	if (fault(kernel.no_inotify ? EMFILE : 0) == -1)
 		return -1;
 	return (int)syscall(SYS_inotify_init1, flags);
+}
+
+/* No more arguments than the store has. */
+int
+fcntl(int fd, int op, ...)
+{
+	struct flock *fl;
+	va_list ap;
+	long arg;
+
+	va_start(ap, op);
+	arg = va_arg(ap, long);
+	va_end(ap);
+	if (op == F_OFD_SETLK) {
+		fl = (struct flock *)arg;
+		if (fl->l_type == F_UNLCK)
+			trace('u');
+		else if (kernel.deleted != NULL) {
+			unlink(kernel.deleted);
+			kernel.deleted = NULL;
+		}
+	}
+	return (int)syscall(SYS_fcntl, fd, op, arg);
+}
+
+ssize_t
+read(int fd, void *p, size_t n)
+{
+	if (kernel.read_errno != 0 && is_kind(fd, S_IFREG))
+		return fault(kernel.read_errno);
+	return syscall(SYS_read, fd, p, n);
 }
 
 static int interrupted;
@@ -427,6 +460,19 @@ START_TEST(test_save_directory_fsync_fails)
 	kernel.fsync_dir_errno = EIO;
 	ck_assert_int_eq(save(&key, "new").what, STORE_FAILED);
 	ck_assert_int_eq(delete(&key).what, STORE_FAILED);
+}
+END_TEST
+
+/* C3, I7: an error of the disk is no fault of the file; nothing is set aside, nothing replaced. */
+START_TEST(test_unreadable)
+{
+	ck_assert_int_eq(save(&key, "old").what, STORE_OK);
+	kernel.read_errno = EIO;
+	ck_assert_int_eq(load_fails(&key, NULL), STORE_FAILED);
+	ck_assert_int_eq(save(&key, "new").what, STORE_FAILED);
+	kernel.read_errno = 0;
+	ck_assert_int_eq(count(".json.bad-"), 0);
+	assert_stored(&key, "old");
 }
 END_TEST
 
@@ -826,6 +872,28 @@ START_TEST(test_lock_excludes)
 }
 END_TEST
 
+/* Who asked first is first, though the pauses between his tries have grown long by now. */
+START_TEST(test_lock_in_order)
+{
+	struct flock fl = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	struct result first, second;
+	int fd = hold_lock(&key);
+
+	ask_lock(store, &key, &first);
+	ck_assert(!run_until(&first.done, 2000));
+	ask_lock(store, &key, &second);
+	ck_assert(!run_until(&second.done, 20));
+	/* No close, so that nobody is told. */
+	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &fl), 0);
+	wait_for(&first);
+	ck_assert(!second.done);
+	store_unlock(first.lock);
+	wait_for(&second);
+	store_unlock(second.lock);
+	close(fd);
+}
+END_TEST
+
 /* C2 */
 START_TEST(test_lock_timeout)
 {
@@ -908,6 +976,26 @@ START_TEST(test_lock_file_deleted)
 	ck_assert_int_eq(hold_lock(&key), -1);
 	close(fd);
 	ck_assert_int_eq(hold_lock(&key), -1);
+	/* The worst moment: between the opening and the locking. */
+	store_unlock(r.lock);
+	kernel.deleted = path;
+	get_lock(store, &key, &r);
+	ck_assert_ptr_null(kernel.deleted);
+	ck_assert_int_eq(hold_lock(&key), -1);
+	store_unlock(r.lock);
+}
+END_TEST
+
+/* Who is woken by the close of a lock file must find it free: the unlock comes first. */
+START_TEST(test_unlock_before_close)
+{
+	struct result r;
+
+	get_lock(store, &key, &r);
+	memset(kernel.trace, 0, sizeof(kernel.trace));
+	store_unlock(r.lock);
+	get_lock(store, &key, &r);
+	ck_assert_str_eq(kernel.trace, "u");
 	store_unlock(r.lock);
 }
 END_TEST
@@ -1320,6 +1408,7 @@ add_file_tests(TCase *tc)
 	tcase_add_test(tc, test_save_in_pieces);
 	tcase_add_loop_test(tc, test_save_fails, 0, 3);
 	tcase_add_test(tc, test_save_directory_fsync_fails);
+	tcase_add_test(tc, test_unreadable);
 	tcase_add_test(tc, test_save_unprintable);
 	tcase_add_loop_test(tc, test_directory_replaced, 0, 2);
 	tcase_add_test(tc, test_directory_deleted);
@@ -1339,10 +1428,12 @@ static void
 add_other_tests(TCase *tc)
 {
 	tcase_add_test(tc, test_lock_excludes);
+	tcase_add_test(tc, test_lock_in_order);
 	tcase_add_test(tc, test_lock_timeout);
 	tcase_add_test(tc, test_lock_without_wait);
 	tcase_add_test(tc, test_lock_of_process);
 	tcase_add_test(tc, test_lock_file_deleted);
+	tcase_add_test(tc, test_unlock_before_close);
 	tcase_add_test(tc, test_unlock_behind_save);
 	tcase_add_test(tc, test_forget);
 	tcase_add_test(tc, test_close);

@@ -132,6 +132,8 @@ END_TEST
 static void
 head_at(int fd, char *head, size_t size)
 {
+	static const char accepted[] = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n"
+	    "Connection: close\r\n\r\n";
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	size_t at = 0;
 	ssize_t n;
@@ -146,8 +148,7 @@ head_at(int fd, char *head, size_t size)
 		ck_assert_int_gt(n = recv(c, head + at, size - 1 - at, 0), 0);
 		head[at += n] = '\0';
 	}
-	ck_assert_int_gt(send(c, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-	    66, MSG_NOSIGNAL), 0);
+	ck_assert_int_gt(send(c, accepted, sizeof(accepted) - 1, MSG_NOSIGNAL), 0);
 	close(c);
 }
 

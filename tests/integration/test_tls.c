@@ -82,7 +82,7 @@ START_TEST(e2_storm_of_64)
 {
 	enum { N = 64 };
 	struct shot shots[N] = { 0 };
-	char key[N][16];
+	char key[N][32];
 
 	for (int i = 0; i < N; i++) {
 		struct buf body = BUF_INIT(0);

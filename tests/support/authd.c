@@ -69,8 +69,10 @@ spawn(struct world *w, struct authd *a, const struct authd_options *o)
 	argv[n++] = program != NULL ? program : path;
 	argv[n++] = "--config";
 	argv[n++] = w->config;
-	argv[n++] = "--log-level";
-	argv[n++] = o->log_level != NULL ? o->log_level : "debug";
+	if (o->log_level == NULL || o->log_level[0] != '\0') {
+		argv[n++] = "--log-level";
+		argv[n++] = o->log_level != NULL ? o->log_level : "debug";
+	}
 	argv[n] = NULL;
 	snprintf(runtime, sizeof(runtime), "XDG_RUNTIME_DIR=%.*s",
 	    (int)(strlen(a->runtime) - strlen("/mcp-authd")), a->runtime);

@@ -68,7 +68,7 @@ void	world_login(struct world *, struct authd *, const char *upstream, const cha
 /* A daemon. */
 struct authd_options {
 	const char	*runtime;	/* directory below the world's, default "run"; another one: a second daemon on the same store */
-	const char	*log_level;	/* default "debug" */
+	const char	*log_level;	/* default "debug"; "" = as configured */
 	const char *const *wrap;	/* words before the program: {"strace", "-f", ..., NULL} */
 	const char *const *env;		/* more NAME=VALUE, NULL at the end */
 	bool		 no_wait;	/* do not wait until it is ready */
@@ -101,8 +101,36 @@ void	pause_ms(int ms);				/* between two polls, nothing else */
 char	*file_read(const char *path, size_t *ret_n);	/* NUL-terminated; NULL if there is none */
 void	file_write(const char *path, const char *text);
 pid_t	child_start(const char *const *argv, const char *const *env, const char *log);	/* env: NAME=VALUE added to a clean environment */
-/* PEM files ca.pem, cert.pem, key.pem in dir: a CA and a server certificate for localhost and 127.0.0.1. */
+/*
+ * PEM files in dir: ca.pem; cert.pem (a server's, for localhost and
+ * 127.0.0.1), expired.pem (the same, an hour too old), other.pem (for another
+ * name), client.pem (a client's), all four with key.pem.
+ */
 void	certs_make(const char *dir);
+
+/* ---- proxy.c: an HTTP proxy that knows CONNECT alone ---- */
+
+enum proxy_mode {
+	PROXY_RELAY,
+	PROXY_HANG,		/* never answers */
+	PROXY_CLOSE,		/* closes instead of an answer */
+	PROXY_FORBID,		/* 403 */
+	PROXY_GARBAGE,
+	PROXY_CUT		/* 200, and closes at the first byte of the tunnel */
+};
+
+/* Shared with its process; set mode at any time. */
+struct proxy {
+	pid_t		 pid;
+	int		 port;
+	_Atomic int	 mode;
+	_Atomic int	 asked, unauthorized, tunnels;	/* requests, 407s, tunnels that came about */
+	_Atomic int	 leaks;		/* requests that brought an Authorization, or were no CONNECT */
+	char		 credentials[64];	/* user:password, "" = none are wanted */
+};
+
+struct proxy *proxy_start(const char *credentials);
+void	proxy_stop(struct proxy *);
 
 /* ---- client.c: one connection, blocking with deadlines ---- */
 

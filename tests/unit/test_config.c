@@ -83,6 +83,10 @@ START_TEST(test_sample)
 	ck_assert_str_eq(corp->oauth.issuer, "https://login.corp.example");
 	ck_assert_str_eq(corp->oauth.token_endpoint, "https://login.corp.example/oauth2/token");
 	ck_assert_str_eq(corp->tls.ca_file, "/etc/ssl/certs/corp-ca.pem");
+	ck_assert_str_eq(corp->tls.cert_file, "/etc/mcp-authd/corp-client.pem");
+	ck_assert_str_eq(corp->tls.key_file, "/etc/mcp-authd/corp-client.key");
+	ck_assert_str_eq(corp->proxy, "http://proxy.corp.example:3128");
+	ck_assert_str_eq(corp->proxy_credentials_file, "/etc/mcp-authd/proxy.secret");
 	ck_assert_str_eq(corp->listen, "/run/mcp-authd/corp.sock");
 	ck_assert(corp->refresh_background && !corp->shared);
 	ck_assert_int_eq(c.upstreams[2].auth, CONFIG_BEARER);
@@ -362,6 +366,63 @@ START_TEST(test_bad)
 }
 END_TEST
 
+/* An entry with one more member, which begins at column 41. */
+static const struct {
+	const char	*member;
+	unsigned	 column;
+	const char	*words;
+} bad_ways[] = {
+	{ "\"tls\":{\"certFile\":\"/c\"}", 48, "needs \"keyFile\"" },
+	{ "\"tls\":{\"keyFile\":\"/k\"}", 48, "needs \"certFile\"" },
+	{ "\"tls\":{\"certFile\":\"c\"}", 59, "absolute path" },
+	{ "\"proxy\":\"https://p:1\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"socks5://p:1\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"p:1\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":false", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://p:1/path\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://p:1?q\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://p:99999\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://@p:1\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://x/@p:1\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://a@b@p:1\"", 49, "\"http://[user@]host:port\"" },
+	{ "\"proxy\":\"http://u:pw@p:1\"", 49, "no password stands in the config" },
+	{ "\"proxyCredentialsFile\":\"/f\"", 41, "needs a \"proxy\"" },
+	{ "\"proxyCredentialsFile\":\"/f\",\"proxy\":\"env\"", 41, "needs a \"proxy\"" },
+	{ "\"proxyCredentialsFile\":\"/f\",\"proxy\":\"http://u@p:1\"", 41, "not in both" },
+};
+
+START_TEST(test_bad_ways)
+{
+	char	text[256];
+
+	snprintf(text, sizeof(text), "{\"mcpServers\":{\"a\":{\"url\":\"https://h/m\",%s}}}",
+	    bad_ways[_i].member);
+	expect_error(text, 1, bad_ways[_i].column, bad_ways[_i].words);
+}
+END_TEST
+
+static const char *const good_proxies[][2] = {
+	{ "http://proxy:3128", "http://proxy:3128" },
+	{ "HTTP://Proxy.Example/", "http://proxy.example:80" },
+	{ "http://me@10.0.0.1:80", "http://me@10.0.0.1:80" },
+	{ "http://[::1]:8080", "http://[::1]:8080" },
+	{ "env", "env" },
+};
+
+START_TEST(test_proxy)
+{
+	char		member[80];
+	struct config	c;
+
+	snprintf(member, sizeof(member), "\"proxy\":\"%s\"", good_proxies[_i][0]);
+	c = config_with(member);
+	ck_assert_str_eq(c.upstreams[0].proxy, good_proxies[_i][1]);
+	config_free(&c);
+}
+END_TEST
+
 /* The design's keys that have no feature behind them yet: known, and never passed over. */
 static const char *const later[] = {
 	"mcpServers.*.oauth.clientSecretCommand", "mcpServers.*.oauth.clientMetadataUrl",
@@ -369,8 +430,7 @@ static const char *const later[] = {
 	"mcpServers.*.oauth.grant", "mcpServers.*.oauth.redirectPort",
 	"mcpServers.*.oauth.authorizeParams", "mcpServers.*.oauth.authorizationEndpoint",
 	"mcpServers.*.oauth.assumePkce", "mcpServers.*.oauth.idp", "mcpServers.*.oauth.allowPrivate",
-	"mcpServers.*.headers", "mcpServers.*.headerFiles", "mcpServers.*.tls.certFile",
-	"mcpServers.*.tls.keyFile", "mcpServers.*.proxy", "socket.group", "socket.allowUsers",
+	"mcpServers.*.headers", "mcpServers.*.headerFiles", "socket.group", "socket.allowUsers",
 	"store.keyCredential", "login",
 };
 
@@ -596,6 +656,8 @@ main(void)
 	tcase_add_loop_test(t, test_ignored, 0, nitems(ignored));
 	tcase_add_loop_test(t, test_bad_member, 0, nitems(bad_members));
 	tcase_add_loop_test(t, test_bad, 0, nitems(bad));
+	tcase_add_loop_test(t, test_bad_ways, 0, nitems(bad_ways));
+	tcase_add_loop_test(t, test_proxy, 0, nitems(good_proxies));
 	tcase_add_loop_test(t, test_later, 0, nitems(later));
 	tcase_add_test(t, test_table);
 	tcase_add_test(t, test_merge);
