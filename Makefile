@@ -7,6 +7,7 @@ CFLAGS	?= $(if $(SAN),-O1,-O2) -g
 JOBS	?= $(shell nproc)
 TEST_JOBS ?= 2
 SOAK_SECONDS ?= 600
+INTEROP_SECONDS ?= 30
 FUZZ_SECONDS ?= 20
 
 WARN	:= -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -117,6 +118,11 @@ check-system:
 	@$(AGAIN) -s programs
 	@$(RUN) -s $(SYSTEM)
 
+check-interop:
+	@tests/install-deps build test interop
+	@$(AGAIN) -s all
+	@BUILD=$B INTEROP_SECONDS=$(INTEROP_SECONDS) tests/interop/run
+
 soak:
 	@tests/install-deps build test soak
 	@$(AGAIN) -s programs
@@ -147,12 +153,13 @@ help:
 	@echo 'make run           leaves the same set-up running and says what to try'
 	@echo 'make check         every test; make check-asan: the same under ASan and UBSan'
 	@echo 'make check-system  what needs a real system (says what it skips)'
+	@echo 'make check-interop official clients and servers around it, INTEROP_SECONDS=$(INTEROP_SECONDS) of load'
 	@echo 'make soak          long runs, SOAK_SECONDS=$(SOAK_SECONDS); make fuzz: FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make bench         CPU a request beside nginx'
 	@echo 'make install-deps  Debian packages for all of this; make clean'
 	@echo 'Variables: CC CFLAGS LDFLAGS SAN=1 JOBS TEST_JOBS'
 
-.PHONY: all programs demo run check check-asan check-system soak bench fuzz install-deps clean help
+.PHONY: all programs demo run check check-asan check-system check-interop soak bench fuzz install-deps clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(wildcard $B/lib/*.d $B/daemon/*.d $B/tests/*.d $B/tests/*/*.d)

@@ -34,7 +34,7 @@ cap_clients(const struct service *s, struct config *c)
 {
 	uint64_t usable, links, cap;
 
-	usable = s->descriptors > 2 * (FD_RESERVE + FRONT_REFUSED) ?
+	usable = s->descriptors >= 2 * (FD_RESERVE + FRONT_REFUSED) ?
 	    s->descriptors - FD_RESERVE - FRONT_REFUSED : FD_RESERVE;
 	links = c->nupstreams * (c->limits.links + LINKS_RESERVED + c->limits.streams);
 	cap = usable - MIN(links, usable / 2);

@@ -12,7 +12,7 @@ static const struct {
 	[REASON_LOGIN_REQUIRED] = { "login_required",
 	    "needs a login", "mcp-authctl token import" },
 	[REASON_BEARER_REJECTED] = { "bearer_rejected",
-	    "rejects the configured bearer token", "mcp-authctl status" },
+	    "rejects the token", "mcp-authctl status" },
 	[REASON_INSUFFICIENT_SCOPE] = { "insufficient_scope",
 	    "asks for more rights than the login has", "mcp-authctl token import" },
 	[REASON_RECOVERY_TIMEOUT] = { "recovery_timeout",

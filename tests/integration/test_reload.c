@@ -370,6 +370,8 @@ START_TEST(c_a_transaction_outlives_the_change)
 	hear(after, "POST", &r, 200);
 	ck_assert_str_eq(reply_reason(&r), "");
 	ck_assert_int_eq(wall_count(s.w, "token.requests"), 1);
+	/* ... and it is one and the same state machine. */
+	ck_assert_str_eq(status_of(s.a, "wall", "credential", "token_requests"), "1");
 	client_close(before);
 	client_close(after);
 	reply_free(&r);
@@ -403,10 +405,10 @@ START_TEST(streams_go_on)
 	ck_assert_ptr_null(client_try(s.ask.socket));
 	client_close(stream);
 	/* The two between had no exchange; the bystander is still there, on one that is nowhere any more. */
-	wait_log(s.a, "the last exchange under the old config", 2);
+	wait_log(s.a, "wall event=reload the last exchange", 2);
 	wall_do(s.w, "emit", "{\"text\":\"and on\"}");
 	hear_event(s.bystander, "and on");
-	ck_assert_int_eq(log_has(s.a, "the last exchange under the old config"), 2);
+	ck_assert_int_eq(log_has(s.a, "wall event=reload the last exchange"), 2);
 	entry(s.w, "wall", NULL);
 	write_config(s.w);
 	ck_assert_str_eq(reload(s.a), "");
@@ -414,7 +416,7 @@ START_TEST(streams_go_on)
 	ck_assert_int_eq(wall_count(s.w, "token.requests"), 0);
 	client_close(s.bystander);
 	s.bystander = NULL;
-	wait_log(s.a, "the last exchange under the old config", 3);
+	wait_log(s.a, "wall event=reload the last exchange", 3);
 	scene_end(&s);
 }
 END_TEST

@@ -401,7 +401,7 @@ holds_up_nobody(const char *words)
 	printf("%s: %d others meanwhile, the slowest %lld ms; it failed after %lld ms\n", words, n,
 	    (long long)longest, (long long)took);
 	ck_assert_int_ge(n, 20);
-	ck_assert_int_lt(longest, 400);
+	ck_assert_int_lt(longest, 800);	/* the first TLS of all reads the CAs: 60 ms, 300 under ASan */
 	ck_assert_int_ge(took, 900);
 	ck_assert_int_lt(took, 3000);
 	buf_free(&request);

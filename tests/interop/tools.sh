@@ -23,7 +23,7 @@ serial=100
 post()
 {
 	body=${3/by hand/by hand $((++serial))}
-	curl -sS -m 20 --unix-socket "$1" -H 'content-type: application/json' \
+	curl -sS -m 20 --noproxy '*' --unix-socket "$1" -H 'content-type: application/json' \
 	    -H 'accept: application/json, text/event-stream' "${@:4}" -d "$body" "http://localhost$2" 2>&1
 }
 
@@ -66,7 +66,7 @@ check 'socat: three pipelined calls, answered in order' order
 printf 'GET /mcp HTTP/1.1\r\nHost : localhost\r\n\r\n' | socat -t 20 - "UNIX-CONNECT:$socket" >"$tmp/out"
 check 'socat: a malformed request gets its 400' grep -q '^HTTP/1.1 400 ' "$tmp/out"
 
-curl -sS -m 20 --unix-socket "$socket" -X DELETE "${with[@]}" -o /dev/null -w '%{http_code}' http://localhost/mcp >"$tmp/out" 2>&1
+curl -sS -m 20 --noproxy '*' --unix-socket "$socket" -X DELETE "${with[@]}" -o /dev/null -w '%{http_code}' http://localhost/mcp >"$tmp/out" 2>&1
 check 'curl ends the session' grep -qx 200 "$tmp/out"
 
 meta='"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"curl","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}'
