@@ -108,7 +108,7 @@ demo run:
 check:
 	@tests/install-deps build test
 	@$(AGAIN) -s programs
-	@$(RUN) $(INTEG) $(DAEMON) $(UNIT) $(ORACLE) tests/layers tests/docs
+	@$(RUN) $(INTEG) $(DAEMON) $(UNIT) $(ORACLE) tests/layers tests/docs tests/schema
 
 check-asan:
 	@$(MAKE) --no-print-directory SAN=1 check

@@ -2,10 +2,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <sys/socket.h>
+
 #include "front_http.h"
 #include "hop.h"
 #include "log.h"
+#include "sessions.h"
 
+#define STRANGERS_EVERY	(10 * SEC)	/* between two lines about who was turned away */
 #define EVENT_ID_BYTES	(4 * KIB)	/* a Last-Event-ID worth echoing */
 
 /* Connections of one uid. */
@@ -340,6 +344,24 @@ admit(struct front_conn *c, const struct http1_head *h)
 	return false;
 }
 
+/* Sessions belong to the uid that opened them; to anybody else they are lost. */
+static bool
+owns_session(struct front_conn *c, const struct http1_head *h)
+{
+	static const char json[] = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-31000,"
+	    "\"message\":\"no such session\"}}";
+	const struct http1_field *f;
+	size_t i = 0;
+
+	while ((f = http1_next(h, "Mcp-Session-Id", &i)) != NULL) {
+		if (sessions_may(c->to->sessions, f->value, serve_peer(c->serve)->uid))
+			continue;
+		serve_json(c->serve, 404, json, sizeof(json) - 1, c->capped);
+		return false;
+	}
+	return true;
+}
+
 /* --- the serve handler --- */
 
 static void
@@ -370,12 +392,13 @@ on_request(struct serve *s, const struct http1_head *h)
 	static const struct failure limit = { .reason = REASON_LIMIT,
 	    .detail = "too many connections" };
 	struct front_conn *c = conn_of(s);
-	struct relay_request q = { .head = h, .client = client_of(s) };
+	struct relay_request q = { .head = h, .client = client_of(s),
+	    .uid = serve_peer(s)->uid };
 	const struct failure *refusal = c->front->draining ? &draining : c->capped ? &limit : NULL;
 
 	if (c->capped)
 		serve_drain(s);		/* its only one */
-	if (!admit(c, h))
+	if (!admit(c, h) || !owns_session(c, h))
 		return;
 	q.method = c->method;
 	keep_event_id(c, h);
@@ -533,13 +556,45 @@ open_serve(struct front_conn *c, int fd)
 	return serve_open(c->front->loop, fd, &limits, &handler, c);
 }
 
+static void
+turn_away(struct front *front, uid_t uid)
+{
+	int64_t now = loop_now(front->loop).boot;
+
+	front->strangers++;
+	if (front->strangers_said != 0 && now - front->strangers_said < STRANGERS_EVERY)
+		return;
+	log_warn(NULL, "stranger", "uid %u may not connect: it is not in socket.allowUsers "
+	    "(%u turned away)", (unsigned)uid, front->strangers);
+	front->strangers = 0;
+	front->strangers_said = now;
+}
+
+/* Our own uid, root, and who is configured: whatever the socket's mode lets in. */
+static bool
+may_talk(struct front *front, int fd)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == -1)
+		return false;
+	if (cred.uid == geteuid() || cred.uid == 0)
+		return true;
+	for (size_t i = 0; i < front->nallowed; i++)
+		if (front->allowed[i] == cred.uid)
+			return true;
+	turn_away(front, cred.uid);
+	return false;
+}
+
 void
 front_http_open(struct front *front, struct upstream *up, int fd)
 {
 	const struct config *config = front->config;
 	struct front_conn *c;
 
-	if (front->clients >= config->limits.clients + FRONT_REFUSED ||
+	if (!may_talk(front, fd) || front->clients >= config->limits.clients + FRONT_REFUSED ||
 	    (c = calloc(1, sizeof(*c))) == NULL) {
 		close(fd);
 		return;

@@ -18,10 +18,14 @@ struct front {
 	const struct config *config;
 	struct upstream	**upstreams;
 	size_t		 nupstreams;
+	const uid_t	*allowed;	/* beside our own uid and root */
+	size_t		 nallowed;
 	bool		 draining;
 	/* counters for status and caps */
 	unsigned	 clients;
 	/* private to front_http.c */
+	unsigned	 strangers;	/* turned away since it was last said ... */
+	int64_t		 strangers_said;	/* ... at this boot ms; 0 = never */
 	LIST_HEAD(, front_conn) conns;
 	LIST_HEAD(, front_user) users;
 };

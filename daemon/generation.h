@@ -10,6 +10,8 @@
 struct generation {
 	struct config	 config;
 	gid_t		 group;		/* of socket.group; (gid_t)-1: none */
+	uid_t		*users;		/* of socket.allowUsers, each once */
+	size_t		 nusers;
 	unsigned	 refs;
 };
 

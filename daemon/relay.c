@@ -184,6 +184,7 @@ relay_free(void *arg)
 
 	TAILQ_REMOVE(&relays.all, r, entry);
 	url_free(&r->moved);
+	secret_free(r->session);
 	jsonrpc_free(&r->rpc);
 	if (relays.nspare + 1 > SPARES || r->out.head.cap > (size_t)SPARE_BYTES ||
 	    r->out.body.cap > (size_t)SPARE_BYTES) {
@@ -341,7 +342,8 @@ create(struct upstream *up, const struct relay_request *q, const struct sink_ops
 	r->waiter.arg = r;
 	jsonrpc_init(&r->rpc);
 	TAILQ_INSERT_TAIL(&relays.all, r, entry);
-	if (outgoing_begin(&r->out, q->method, &up->config->url, q->head) < 0) {
+	if (relay_session_begin(r, q) < 0 ||
+	    outgoing_begin(&r->out, q->method, &up->config->url, q->head) < 0) {
 		relay_free(r);
 		return NULL;
 	}

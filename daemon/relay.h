@@ -35,6 +35,7 @@ struct sink_ops {
 struct relay_request {
 	const struct http1_head *head;	/* the client's request; slices valid during relay_begin() only */
 	const char	*method;	/* static: "POST", "GET" or "DELETE" */
+	uid_t		 uid;		/* whose request it is: sessions belong to one uid */
 	uint64_t	 client;	/* names whose turn it is (round-robin) */
 };
 

@@ -185,7 +185,8 @@ on_ready(void *arg)
 	verdict = auth_ask(r->up->credential, &r->waiter, r->method, url_now(r), &r->out.lead,
 	    &r->generation);
 	if (verdict == AUTH_GO) {
-		if (buf_add(&r->out.lead, "\r\n", 2) < 0) {
+		if (relay_session_lead(r, url_now(r)) < 0 ||
+		    buf_add(&r->out.lead, "\r\n", 2) < 0) {
 			relay_fails(r, REASON_LIMIT, "out of memory");
 			return;
 		}
@@ -348,6 +349,7 @@ on_head(void *arg, const struct http1_head *h)
 	/* F1: the time that the server took is not what the daemon adds. */
 	r->x.deadline += now.boot - r->sent_at;
 	auth_answered(r->up->credential, r->generation, h->status, r->x.used_401);
+	relay_session_head(r, url_now(r), h);
 	if (h->status == 403)
 		a.insufficient_scope = asks_for_scope(h);
 	else if (h->status >= 300 && h->status < 400)

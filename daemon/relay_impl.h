@@ -28,6 +28,8 @@ struct relay {
 	const struct sink_ops *sink;
 	void		*arg;
 	const char	*method;
+	uid_t		 uid;
+	char		*session;	/* of the request; NULL = none */
 	uint64_t	 client, number;
 	enum relay_state state;
 	enum lane	 lane;
@@ -78,6 +80,13 @@ void	relay_more(struct relay *);
 void	relay_ask(struct relay *);
 /* What can be written is written; after the last byte the answer is awaited. */
 void	relay_flush(struct relay *);
+/* relay_session.c: remembers whose session the request is of.  0 or -ENOMEM. */
+int	relay_session_begin(struct relay *, const struct relay_request *);
+/* Appends the session's cookies for this URL to the lead.  0, -ENOMEM, -EMSGSIZE. */
+int	relay_session_lead(struct relay *, const struct url *);
+/* An answer's head from this URL: a session begins or ends, cookies are kept. */
+void	relay_session_head(struct relay *, const struct url *, const struct http1_head *);
+
 /* auth_waiter's wake. */
 void	relay_woken(void *arg);
 

@@ -194,6 +194,19 @@ member_keep(struct member *m, struct generation *g, const struct config_upstream
 		keeper_renew(m->keeper, g, c);
 }
 
+/* Sessions go on at the same origin, whoever owns them. */
+static void
+inherit(struct upstream *heir, struct upstream *from)
+{
+	struct sessions *fresh = heir->sessions;
+
+	heir->exchanges += from->exchanges;
+	if (!url_same_origin(&heir->config->url, &from->config->url))
+		return;
+	heir->sessions = from->sessions;
+	from->sessions = fresh;
+}
+
 static void
 member_retire(struct member *m, struct upstream *heir)
 {
@@ -203,7 +216,7 @@ member_retire(struct member *m, struct upstream *heir)
 	    heir != NULL ? "changed" : "removed", m->upstream->active);
 	m->retired = true;
 	if (heir != NULL)
-		heir->exchanges += m->upstream->exchanges;
+		inherit(heir, m->upstream);
 	front_http_redirect(s->front, m->upstream, heir);
 	m->upstream->left = on_left;
 	m->upstream->left_arg = m;
@@ -264,6 +277,8 @@ service_apply(struct service *s, struct generation *g, char *why, size_t size)
 	s->front->upstreams = make_upstreams(s, g);
 	s->front->nupstreams = g->config.nupstreams;
 	s->front->config = &g->config;
+	s->front->allowed = g->users;
+	s->front->nallowed = g->nusers;
 	entrances_settle(&s->entrances);
 	LIST_FOREACH(m, &s->members, entry)
 		if (!m->retired && m->g != g)

@@ -2,6 +2,7 @@
 
 #include "log.h"
 #include "pool.h"
+#include "sessions.h"
 
 #define CLIENT_BUCKETS	64	/* queued clients are few, or 4,096 at worst */
 
@@ -395,8 +396,10 @@ upstream_new(struct loop *loop, struct connector *connector, const struct config
 	u->limits = limits;
 	u->loop = loop;
 	u->connector = connector;
-	u->pool = pool_new(u);
+	u->sessions = sessions_new();
+	u->pool = u->sessions != NULL ? pool_new(u) : NULL;
 	if (u->pool == NULL) {
+		sessions_free(u->sessions);
 		free(u);
 		return NULL;
 	}
@@ -415,6 +418,7 @@ upstream_free(struct upstream *u)
 	timer_clear(&u->pool->idle_timer);
 	loop_off_resume(u->loop, u->pool);
 	free(u->pool);
+	sessions_free(u->sessions);
 	free(u);
 }
 

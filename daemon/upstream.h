@@ -11,6 +11,7 @@
 #include "link.h"
 
 struct credential;
+struct sessions;
 struct call;
 
 /* Which links a call may use (design 3). */
@@ -29,6 +30,7 @@ struct upstream {
 	const struct config_upstream *config;	/* lives until the upstream ends or upstream_configure() */
 	const struct config *limits;
 	struct credential *credential;		/* NULL with auth none */
+	struct sessions	*sessions;		/* whose they are, and their cookies */
 	struct loop	*loop;
 	struct connector *connector;
 	uint64_t	 exchanges;		/* counters for status */

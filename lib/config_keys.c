@@ -129,8 +129,8 @@ const struct config_key config_keys[] = {
 
 	OBJECT("socket"),
 	KEY("socket.mode", CONFIG_MODE, C(socket.mode)),
-	LATER("socket.group"),
-	LATER("socket.allowUsers"),
+	KEY("socket.group", CONFIG_STRING, C(socket.group)),
+	KEY("socket.allowUsers", CONFIG_USERS, C(socket.allow_users)),
 	KEY("socket.hosts", CONFIG_HOSTS, C(socket.hosts)),
 
 	OBJECT("store"),

@@ -23,6 +23,7 @@ enum config_type {
 	CONFIG_COUNT,		/* uint64_t */
 	CONFIG_MODE,		/* unsigned, from an octal string */
 	CONFIG_HOSTS,		/* char **, NULL-terminated */
+	CONFIG_USERS,		/* char **, NULL-terminated: names or uids */
 	CONFIG_ARGV,		/* char **, NULL-terminated, the first absolute */
 	CONFIG_SCOPES,		/* char *, joined by blanks */
 	CONFIG_RESOURCE,	/* oauth.resource: URI or false */

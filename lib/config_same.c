@@ -57,6 +57,7 @@ same_value(const struct config_key *key, const char *a, const char *b)
 	case CONFIG_MODE:
 		return SAME(unsigned, x, y);
 	case CONFIG_HOSTS:
+	case CONFIG_USERS:
 	case CONFIG_ARGV:
 		return same_list(VALUE(char **, x), VALUE(char **, y));
 	case CONFIG_RESOURCE:

@@ -7,6 +7,8 @@
 #define ARGV_MAX	64	/* words of a command */
 #define HOSTS_MAX	64	/* socket.hosts: each request's Host is compared with them */
 
+#define USERS_MAX	256	/* socket.allowUsers: each new connection is compared with them */
+
 typedef int set_fn(struct reader *, const struct config_key *, const cJSON *, void *target);
 
 static void _printf_(5, 0)
@@ -336,6 +338,21 @@ set_hosts(struct reader *p, _unused_ const struct config_key *key, const cJSON *
 	return set_list(item, target);
 }
 
+/* Names or numeric uids; whether they exist is found out by the daemon (daemon/generation). */
+static int
+set_users(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
+{
+	const cJSON	*user;
+
+	if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) > USERS_MAX)
+		return config_want(p, item, "a list of at most 256 users");
+	cJSON_ArrayForEach(user, item)
+		if (!is_text(user) || !is_graphic(user->valuestring))
+			return config_fail(p, user, AT_VALUE, "\"allowUsers\" must hold user "
+			    "names, or uids in quotes");
+	return set_list(item, target);
+}
+
 /* A command as execve(2) takes it: no shell will look at it. */
 static int
 set_argv(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
@@ -502,6 +519,7 @@ static set_fn *const setters[CONFIG_TYPE_MAX] = {
 	[CONFIG_COUNT] = set_count,
 	[CONFIG_MODE] = set_mode,
 	[CONFIG_HOSTS] = set_hosts,
+	[CONFIG_USERS] = set_users,
 	[CONFIG_ARGV] = set_argv,
 	[CONFIG_SCOPES] = set_scopes,
 	[CONFIG_RESOURCE] = set_resource,

@@ -19,6 +19,7 @@ struct client {
 	size_t		 used;		/* of in, already consumed */
 	struct http1_body body;
 	struct buf	 events;	/* payload not yet cut into events */
+	char		 where[PATH_SIZE];
 };
 
 void
@@ -111,6 +112,7 @@ client_try(const char *where)
 	c->in = c->events = BUF_INIT(BODY_MAX);
 	c->fd = strncmp(where, "tcp:", 4) == 0 ? connect_tcp(atoi(where + 4)) :
 	    connect_unix(where);
+	snprintf(c->where, sizeof(c->where), "%s", where);
 	if (c->fd >= 0)
 		return c;
 	free(c);
@@ -201,6 +203,7 @@ fill(struct client *c, int64_t deadline)
 	if (n < 0)
 		return -ECONNRESET;
 	c->eof = n == 0;
+	overheard(c->where, piece, (size_t)n);
 	if (c->used == c->in.len) {
 		buf_reset(&c->in);
 		c->used = 0;

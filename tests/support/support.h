@@ -132,6 +132,11 @@ struct proxy {
 struct proxy *proxy_start(const char *credentials);
 void	proxy_stop(struct proxy *);
 
+/* ---- secrets.c: what must be nowhere ---- */
+
+void	overheard(const char *where, const char *, size_t n);	/* bytes that a daemon answered (sockets below .../run*) */
+void	secrets_check(const struct world *);	/* gives up if a token stands in them or in a daemon's log; world_free() calls it */
+
 /* ---- client.c: one connection, blocking with deadlines ---- */
 
 /* Initialise with { 0 }; may be used again. */

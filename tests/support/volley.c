@@ -194,6 +194,7 @@ flight_read(struct volley *v, struct flight *f)
 			flight_done(v, f, -ECONNRESET);
 			return;
 		}
+		overheard(f->shot->socket, piece, (size_t)n);
 		if (f->used == f->in.len) {
 			buf_reset(&f->in);
 			f->used = 0;

@@ -221,6 +221,7 @@ world_free(struct world *w)
 {
 	struct authd	*a, *next;
 
+	secrets_check(w);
 	for (a = w->daemons; a != NULL; a = next) {
 		next = a->next;
 		authd_kill(a);

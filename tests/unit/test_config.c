@@ -344,6 +344,10 @@ static const struct {
 	{ "{\"socket\":{\"hosts\":\"x\"}}", 1, 20, "list" },
 	{ "{\"socket\":{\"hosts\":[\"a\",\"\"]}}", 1, 25, "host names" },
 	{ "{\"socket\":{\"hosts\":[\"http://a\"]}}", 1, 21, "host names" },
+	{ "{\"socket\":{\"group\":1}}", 1, 20, "a string" },
+	{ "{\"socket\":{\"allowUsers\":\"x\"}}", 1, 25, "list" },
+	{ "{\"socket\":{\"allowUsers\":[\"a\",1000]}}", 1, 30, "in quotes" },
+	{ "{\"socket\":{\"allowUsers\":[\"a b\"]}}", 1, 26, "user names" },
 	{ "{\"socket\":{\"mod\":1}}", 1, 12, "nearest valid key is \"mode\"" },
 	{ "{\"store\":{\"backend\":\"keyring\"}}", 1, 21, "not supported by this version" },
 	{ "{\"store\":{\"backend\":\"encrypted\"}}", 1, 21, "not supported by this version" },
@@ -430,7 +434,7 @@ static const char *const later[] = {
 	"mcpServers.*.oauth.grant", "mcpServers.*.oauth.redirectPort",
 	"mcpServers.*.oauth.authorizeParams", "mcpServers.*.oauth.authorizationEndpoint",
 	"mcpServers.*.oauth.assumePkce", "mcpServers.*.oauth.idp", "mcpServers.*.oauth.allowPrivate",
-	"mcpServers.*.headers", "mcpServers.*.headerFiles", "socket.group", "socket.allowUsers",
+	"mcpServers.*.headers", "mcpServers.*.headerFiles",
 	"store.keyCredential", "login",
 };
 
