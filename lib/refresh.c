@@ -307,6 +307,7 @@ change_access(struct refresh *r, const struct refresh_facts *f, bool fresh)
 		r->was_proven = r->proven;
 		r->proven = false;
 		r->fresh = fresh;
+		r->helped = false;
 		r->suspect = 0;
 	}
 	r->cur = *f;
@@ -696,8 +697,10 @@ refresh_answered(struct refresh *r, uint64_t generation, bool retry)
 		return;
 	r->proven = true;
 	r->suspect = 0;
-	if (retry)
+	if (retry) {
+		r->helped = true;
 		r->reject_until = r->reject_delay = 0;
+	}
 }
 
 static void
@@ -742,7 +745,7 @@ refresh_rejected(struct refresh *r, uint64_t generation, bool retry, const struc
 		return refuse(ret, REASON_BEARER_REJECTED, r->breaker_until - now->boot);
 	}
 	if (retry) {
-		if (generation == r->generation && r->fresh)
+		if (generation == r->generation && r->fresh && !r->helped)
 			back_off_rejects(r, now);
 		return refuse(ret, REASON_BEARER_REJECTED, 0);
 	}

@@ -145,6 +145,7 @@ struct refresh {
 	bool	 proven;		/* an answer other than 401 came for it */
 	bool	 was_proven;		/* its predecessor was */
 	bool	 fresh;			/* minted here, by a refresh */
+	bool	 helped;		/* a retry with it was answered (E3) */
 	bool	 after_401;		/* this transaction was asked for by a 401 */
 	bool	 unpersisted;		/* a persist is owed */
 	bool	 draining;

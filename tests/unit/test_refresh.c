@@ -457,6 +457,23 @@ START_TEST(e3_second_401_is_final_and_refreshes_that_helped_nobody_back_off)
 }
 END_TEST
 
+/* The refresh was needed: one of those who waited for it got its answer, before or after the bad tool. */
+START_TEST(e3_no_back_off_if_a_waiter_was_helped)
+{
+	for (int first = 0; first < 2; first++) {
+		hold(HOUR_MS);
+		refresh_answered(&m, 1, false);
+		renew_after_401(2);
+		if (first == 0)
+			refresh_answered(&m, 2, true);
+		ck_assert(!refresh_rejected(&m, 2, true, &now, &why));
+		if (first == 1)
+			refresh_answered(&m, 2, true);
+		renew_after_401(3);
+	}
+}
+END_TEST
+
 START_TEST(e3_one_bad_tool_first_after_a_refresh_locks_out_nobody)
 {
 	hold(HOUR_MS);
@@ -603,6 +620,7 @@ main(void)
 	tcase_add_test(tc, e1_late_401_of_an_older_generation);
 	tcase_add_test(tc, e2_all_who_were_rejected_share_one_transaction);
 	tcase_add_test(tc, e3_second_401_is_final_and_refreshes_that_helped_nobody_back_off);
+	tcase_add_test(tc, e3_no_back_off_if_a_waiter_was_helped);
 	tcase_add_test(tc, e3_one_bad_tool_first_after_a_refresh_locks_out_nobody);
 	tcase_add_test(tc, e5_breaker_opens_probes_doubles_closes);
 	tcase_add_test(tc, e5_after_a_proven_generation_the_second_401_opens);
