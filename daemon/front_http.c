@@ -344,6 +344,18 @@ admit(struct front_conn *c, const struct http1_head *h)
 	return false;
 }
 
+/* Our own uid, root, and who is configured: whatever the socket's mode lets in. */
+static bool
+is_allowed(const struct front *front, uid_t uid)
+{
+	if (uid == geteuid() || uid == 0)
+		return true;
+	for (size_t i = 0; i < front->nallowed; i++)
+		if (front->allowed[i] == uid)
+			return true;
+	return false;
+}
+
 /* Sessions belong to the uid that opened them; to anybody else they are lost. */
 static bool
 owns_session(struct front_conn *c, const struct http1_head *h)
@@ -396,6 +408,10 @@ on_request(struct serve *s, const struct http1_head *h)
 	    .uid = serve_peer(s)->uid };
 	const struct failure *refusal = c->front->draining ? &draining : c->capped ? &limit : NULL;
 
+	if (!is_allowed(c->front, serve_peer(s)->uid)) {
+		serve_abort(s);		/* since a reload */
+		return;
+	}
 	if (c->capped)
 		serve_drain(s);		/* its only one */
 	if (!admit(c, h) || !owns_session(c, h))
@@ -570,7 +586,6 @@ turn_away(struct front *front, uid_t uid)
 	front->strangers_said = now;
 }
 
-/* Our own uid, root, and who is configured: whatever the socket's mode lets in. */
 static bool
 may_talk(struct front *front, int fd)
 {
@@ -579,11 +594,8 @@ may_talk(struct front *front, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == -1)
 		return false;
-	if (cred.uid == geteuid() || cred.uid == 0)
+	if (is_allowed(front, cred.uid))
 		return true;
-	for (size_t i = 0; i < front->nallowed; i++)
-		if (front->allowed[i] == cred.uid)
-			return true;
 	turn_away(front, cred.uid);
 	return false;
 }

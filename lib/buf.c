@@ -57,7 +57,7 @@ buf_add(struct buf *b, const void *data, size_t n)
 {
 	int	r;
 
-	if ((r = buf_reserve(b, n)) < 0)
+	if ((n >= b->cap - b->len || b->len + n > ceiling(b)) && (r = buf_reserve(b, n)) < 0)
 		return r;
 	if (n > 0)
 		memcpy(b->p + b->len, data, n);

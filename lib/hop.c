@@ -1,25 +1,29 @@
 #include "hop.h"
 
+#define NAME(s)	{ s, sizeof(s) - 1 }
+
 /* RFC 9110 7.6.1, and Trailer since we drop trailers. */
-static const char *const hop_by_hop[] = {
-	"Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer",
-	"Transfer-Encoding", "Upgrade", NULL
+static const struct slice hop_by_hop[] = {
+	NAME("Connection"), NAME("Keep-Alive"), NAME("Proxy-Connection"), NAME("TE"),
+	NAME("Trailer"), NAME("Transfer-Encoding"), NAME("Upgrade"), { NULL, 0 }
 };
 
-static const char *const not_up[] = {
-	"Host", "Content-Length", "Expect", "Authorization", "Cookie", "Cookie2", "Origin", NULL
+static const struct slice not_up[] = {
+	NAME("Host"), NAME("Content-Length"), NAME("Expect"), NAME("Authorization"),
+	NAME("Cookie"), NAME("Cookie2"), NAME("Origin"), { NULL, 0 }
 };
 
-static const char *const not_down[] = {
-	"Content-Length", "WWW-Authenticate", "Proxy-Authenticate", "Set-Cookie",
-	"Set-Cookie2", "Alt-Svc", NULL
+static const struct slice not_down[] = {
+	NAME("Content-Length"), NAME("WWW-Authenticate"), NAME("Proxy-Authenticate"),
+	NAME("Set-Cookie"), NAME("Set-Cookie2"), NAME("Alt-Svc"), { NULL, 0 }
 };
 
+/* Lengths first: few names get beyond them. */
 static bool
-is_one_of(struct slice name, const char *const *list)
+is_one_of(struct slice name, const struct slice *list)
 {
-	for (; *list != NULL; list++)
-		if (slice_ieq(name, *list))
+	for (; list->p != NULL; list++)
+		if (name.n == list->n && strncasecmp(name.p, list->p, name.n) == 0)
 			return true;
 	return false;
 }

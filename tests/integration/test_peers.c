@@ -1,6 +1,5 @@
 /* Who may talk: uids, groups and modes, sessions of others; and cookies kept for a session (WIRE L17). */
 #include <check.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,22 +15,30 @@ static struct ask ask;
 
 static const char ping[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}";
 
+static void
+start_daemon(void)
+{
+	char run[PATH_SIZE];
+
+	a = authd_start(w, NULL);
+	snprintf(run, sizeof(run), "%s/run", w->dir);
+	ck_assert_int_eq(chmod(run, 0711), 0);
+	ask = (struct ask){ .socket = authd_socket(a, "wall") };
+	world_login(w, a, "wall", NULL);
+}
+
 /* socket: members of "socket"; upstream "wall" with `members`. */
 static void
 start(const char *socket, const char *members)
 {
-	char top[256], run[PATH_SIZE];
+	char top[256];
 
 	w = world_new(0);
 	ck_assert_int_eq(chmod(w->dir, 0711), 0);
 	snprintf(top, sizeof(top), "\"socket\":{%s}", socket);
 	world_top(w, top);
 	world_upstream(w, "wall", members);
-	a = authd_start(w, NULL);
-	snprintf(run, sizeof(run), "%s/run", w->dir);
-	ck_assert_int_eq(chmod(run, 0711), 0);
-	ask = (struct ask){ .socket = authd_socket(a, "wall") };
-	world_login(w, a, "wall", NULL);
+	start_daemon();
 }
 
 static void
@@ -108,6 +115,38 @@ START_TEST(uids)
 	ck_assert_ptr_nonnull(strstr(log, "uid 1 may not connect"));	/* said once, not forty times */
 	ck_assert_ptr_null(strstr(strstr(log, "uid 1 may not") + 1, "uid 1 may not"));
 	free(log);
+	end();
+}
+END_TEST
+
+/* Beyond clientsPerUser the next is told so; others are served. */
+START_TEST(caps_of_one_user)
+{
+	struct client *held[2];
+	struct reply r = { 0 };
+
+	w = world_new(0);
+	ck_assert_int_eq(chmod(w->dir, 0711), 0);
+	world_top(w, "\"socket\":{\"mode\":\"0666\",\"allowUsers\":[\"nobody\"]},"
+	    "\"limits\":{\"clientsPerUser\":2}");
+	world_upstream(w, "wall", "\"shared\":true");
+	start_daemon();
+	ck_assert_int_eq(seteuid(NOBODY), 0);
+	for (size_t i = 0; i < nitems(held); i++)
+		held[i] = client_open(ask.socket);
+	ck_assert_int_eq(rpc(&ask, ping, &r, 5000), 0);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_str_eq(reply_reason(&r), "limit");
+	ck_assert_int_eq(rpc(&ask, ping, &r, 5000), 0);		/* another's connections do not count */
+	ck_assert_str_eq(reply_reason(&r), "");
+	client_close(held[0]);
+	pause_ms(100);
+	ck_assert_int_eq(seteuid(NOBODY), 0);
+	ck_assert_int_eq(rpc(&ask, ping, &r, 5000), 0);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_str_eq(reply_reason(&r), "");
+	client_close(held[1]);
+	reply_free(&r);
 	end();
 }
 END_TEST
@@ -217,6 +256,55 @@ START_TEST(session_claimed)
 }
 END_TEST
 
+/*
+ * A reload that changes the upstream keeps sessions, owners and cookies; one
+ * that takes a user out ends that user's connections with their next request.
+ */
+START_TEST(after_a_reload)
+{
+	static const char form[] = "{\"mcpServers\":{\"wall\":{\"url\":\"%s/mcp\",\"shared\":true,"
+	    "\"timeouts\":{\"recovery\":20}}},\"socket\":{\"mode\":\"0666\",\"allowUsers\":[%s]}}";
+	struct buf request = BUF_INIT(0);
+	struct reply r = { 0 };
+	struct client *c;
+	char text[512], *id;
+	struct ask q;
+
+	start("\"mode\":\"0666\",\"allowUsers\":[\"nobody\"]", "\"shared\":true");
+	wall_do(w, "set", "{\"set_cookie\":\"lb=9; Path=/\"}");
+	id = session_of(NOBODY);
+	ck_assert_int_eq(seteuid(NOBODY), 0);
+	c = client_open(ask.socket);
+	ck_assert_int_eq(seteuid(0), 0);
+	q = ask;
+	q.session = id;
+	snprintf(text, sizeof(text), form, w->origin, "\"nobody\"");
+	file_write(w->config, text);
+	ck_assert_int_eq(http(a->control, "POST", "/v1/reload", NULL, &r, 5000), 0);
+	ck_assert_int_eq(r.status, 200);
+	request_post(&request, &q, ping);
+	ck_assert_int_eq(client_send(c, request.p, request.len, 5000), 0);
+	ck_assert_int_eq(client_reply(c, "POST", &r, 5000), 0);
+	ck_assert_int_eq(r.status, 200);
+	ck_assert_int_eq(wall_count(w, "cookies"), 2);
+	ck_assert_int_eq(status_as(0, &q, ping), 404);
+	snprintf(text, sizeof(text), form, w->origin, "\"daemon\"");
+	file_write(w->config, text);
+	ck_assert_int_eq(http(a->control, "POST", "/v1/reload", NULL, &r, 5000), 0);
+	ck_assert_int_eq(r.status, 200);
+	ck_assert_int_eq(client_send(c, request.p, request.len, 5000), 0);
+	ck_assert(client_ended(c, 5000));
+	ck_assert_int_lt(status_as(NOBODY, &ask, ping), 0);
+	ck_assert_int_eq(status_as(DAEMON, &ask, ping), 200);
+	ck_assert_int_eq(wall_count(w, "cookies"), 2);
+	client_close(c);
+	buf_free(&request);
+	reply_free(&r);
+	free(id);
+	end();
+}
+END_TEST
+
 START_TEST(l17_cookies)
 {
 	struct buf delete = BUF_INIT(0);
@@ -299,11 +387,13 @@ main(void)
 	if (geteuid() == 0) {
 		tcase_add_test(tc, l17_later_and_lost);
 		tcase_add_test(tc, uids);
+		tcase_add_test(tc, caps_of_one_user);
 		tcase_add_test(tc, mode_alone);
 		tcase_add_test(tc, configs);
 		tcase_add_test(tc, group_and_modes);
 		tcase_add_test(tc, session_of_another);
 		tcase_add_test(tc, session_claimed);
+		tcase_add_test(tc, after_a_reload);
 	} else {
 		printf("skipped: peers of other uids, it needs root\n");
 	}
