@@ -966,7 +966,7 @@ START_TEST(test_lock_of_process)
 	wait_for(&r);
 	took = loop_now(loop).boot - begin;
 	ck_assert_int_eq(r.what, STORE_OK);
-	ck_assert_msg(took < 300, "%lld ms", (long long)took);
+	ck_assert_msg(took < 400, "%lld ms", (long long)took);
 	store_unlock(r.lock);
 	waitpid(pid, NULL, 0);
 }

@@ -424,6 +424,7 @@ main(int argc, char **argv)
 {
 	const char	*dir = argc > 1 ? argv[1] : CORPUS;
 	struct dirent	**names;
+	unsigned	 files = 0, before;
 	int		 n, i;
 
 	if ((n = scandir(dir, &names, NULL, alphasort)) < 0) {
@@ -431,14 +432,16 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	for (i = 0; i < n; i++) {
+		before = failed;
 		if (names[i]->d_name[0] != '.' && compare_file(dir, names[i]->d_name) < 0)
 			failed++;
+		files += names[i]->d_name[0] != '.' && failed == before;
 		free(names[i]);
 	}
 	free(names);
 	if (both_accept == 0)
 		failed++;
 	summary();
-	printf("%u passed, %u failed\n", passed, failed);
+	printf("%u comparisons agree\n%u passed, %u failed\n", passed, files, failed);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
