@@ -33,7 +33,7 @@ send_buf(struct client *c, struct buf *b)
 	buf_reset(b);
 }
 
-/* L4, G3: every kind of request on one connection that is kept. */
+/* L4, L7, G3: every kind of request on one connection that is kept. */
 START_TEST(post_get_delete_on_one_connection)
 {
 	struct client *c = client_open(s.ask.socket);

@@ -1,6 +1,6 @@
 /*
  * A tool call is executed at most once, whatever happens to the connection
- * (issue 1, must show 5; contract E4; FACTS: silent replay), and nothing of a
+ * (issue 1, must show 5; contract E4; WIRE M8; FACTS: silent replay), and nothing of a
  * broken answer is passed off as whole (upstream_malformed, F4).
  */
 #include <check.h>
