@@ -8,6 +8,7 @@
 
 #include "bounds.h"
 #include "config_file.h"
+#include "http1.h"
 
 #define SYSTEM_CONFIG	"/etc/mcp-authd"
 #define SYSTEM_STATE	"/var/lib/mcp-authd"
@@ -162,7 +163,43 @@ read_secret(const char *path)
 	return b.len > 0 ? buf_steal(&b) : NULL;
 }
 
-/* A secret that is missing hurts one upstream, so it is a warning. */
+/* The file's value for a header, or why not.  0, -EINVAL. */
+static int
+add_header_file(const struct config_upstream *u, const char *name, const char *path,
+    struct buf *lines, struct config_error *ret_error)
+{
+	char *value = read_secret(path);
+
+	if (value == NULL || !http1_is_value(value, strlen(value))) {
+		secret_free(value);
+		*ret_error = (struct config_error){ .line = u->line, .column = u->column };
+		snprintf(ret_error->file, sizeof(ret_error->file), "%s", u->file);
+		snprintf(ret_error->what, sizeof(ret_error->what), "headerFiles of \"%s\": %s "
+		    "cannot be read or does not hold one line of text: %.200s", u->name, name, path);
+		return -EINVAL;
+	}
+	buf_addf(lines, "%s: %s\r\n", name, value);
+	secret_free(value);
+	return 0;
+}
+
+static int
+compose_headers(struct config_upstream *u, struct config_error *ret_error)
+{
+	_cleanup_(buf_free) struct buf lines = BUF_SECRET(HEADER_BYTES);
+	char **p;
+	int rc = 0;
+
+	for (p = u->headers; p != NULL && *p != NULL; p += 2)
+		buf_addf(&lines, "%s: %s\r\n", p[0], p[1]);
+	for (p = u->header_files; p != NULL && *p != NULL && rc == 0; p += 2)
+		rc = add_header_file(u, p[0], p[1], &lines, ret_error);
+	if (rc == 0 && lines.len > 0)
+		u->header_lines = buf_steal(&lines);
+	return rc;
+}
+
+/* A client secret that is missing hurts one upstream's renewal, so it is a warning. */
 static void
 read_secrets(struct config *c, config_warn warn, void *arg)
 {
@@ -253,6 +290,8 @@ config_load(const char *file, const char *runtime_dir, struct config *ret, char 
 			text_escape(ret_error->file, sizeof(ret_error->file), ret_file,
 			    strlen(ret_file));
 	}
+	for (size_t i = 0; rc == 0 && i < ret->nupstreams; i++)
+		rc = compose_headers(&ret->upstreams[i], ret_error);
 	if (rc < 0)
 		config_free(ret);
 	else

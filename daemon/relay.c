@@ -343,7 +343,8 @@ create(struct upstream *up, const struct relay_request *q, const struct sink_ops
 	jsonrpc_init(&r->rpc);
 	TAILQ_INSERT_TAIL(&relays.all, r, entry);
 	if (relay_session_begin(r, q) < 0 ||
-	    outgoing_begin(&r->out, q->method, &up->config->url, q->head) < 0) {
+	    outgoing_begin(&r->out, q->method, &up->config->url, q->head,
+	    up->config->header_lines) < 0) {
 		relay_free(r);
 		return NULL;
 	}

@@ -165,6 +165,15 @@ relay_flush(struct relay *r)
 	relay_more(r);
 }
 
+/* The config's headers; the URL is of the configured origin, always. */
+static int
+add_own_lines(struct relay *r)
+{
+	const char *lines = r->up->config->header_lines;
+
+	return lines != NULL ? buf_adds(&r->out.lead, lines) : 0;
+}
+
 /* A2: the authorization is taken here, at the moment of sending, and nowhere else. */
 static void
 on_ready(void *arg)
@@ -185,7 +194,7 @@ on_ready(void *arg)
 	verdict = auth_ask(r->up->credential, &r->waiter, r->method, url_now(r), &r->out.lead,
 	    &r->generation);
 	if (verdict == AUTH_GO) {
-		if (relay_session_lead(r, url_now(r)) < 0 ||
+		if (add_own_lines(r) < 0 || relay_session_lead(r, url_now(r)) < 0 ||
 		    buf_add(&r->out.lead, "\r\n", 2) < 0) {
 			relay_fails(r, REASON_LIMIT, "out of memory");
 			return;

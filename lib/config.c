@@ -380,6 +380,9 @@ upstream_free(struct config_upstream *u)
 	free(u->oauth.token_endpoint);
 	free(u->oauth.scope);
 	free(u->oauth.resource);
+	config_list_free(u->headers);
+	config_list_free(u->header_files);
+	secret_free(u->header_lines);
 	free(u->bearer.file);
 	free(u->bearer.credential);
 	config_list_free(u->bearer.command);

@@ -26,6 +26,8 @@ struct config_upstream {
 		bool	 resource_omit;		/* "resource": false */
 	} oauth;
 	struct { char *file, *credential; char **command; } bearer;	/* one of them; command ends with NULL */
+	char		**headers, **header_files;	/* name, value or path, name ..., NULL */
+	char		*header_lines;	/* secret: both as "Name: value\r\n"; composed with the config (daemon/config_file) */
 	struct { char *ca_file, *cert_file, *key_file; } tls;
 	char		*proxy;			/* "http://[user@]host:port", always with a port, or "env"; NULL = none */
 	char		*proxy_credentials_file;

@@ -25,6 +25,8 @@ enum config_type {
 	CONFIG_HOSTS,		/* char **, NULL-terminated */
 	CONFIG_USERS,		/* char **, NULL-terminated: names or uids */
 	CONFIG_ARGV,		/* char **, NULL-terminated, the first absolute */
+	CONFIG_FIELDS,		/* char **, pairs of name and value, NULL-terminated */
+	CONFIG_FIELD_FILES,	/* the same with absolute paths for values */
 	CONFIG_SCOPES,		/* char *, joined by blanks */
 	CONFIG_RESOURCE,	/* oauth.resource: URI or false */
 	CONFIG_PROXY,		/* proxy: http URL or "env" */

@@ -59,6 +59,8 @@ same_value(const struct config_key *key, const char *a, const char *b)
 	case CONFIG_HOSTS:
 	case CONFIG_USERS:
 	case CONFIG_ARGV:
+	case CONFIG_FIELDS:
+	case CONFIG_FIELD_FILES:
 		return same_list(VALUE(char **, x), VALUE(char **, y));
 	case CONFIG_RESOURCE:
 		return same_resource((const void *)a, (const void *)b);

@@ -3,7 +3,9 @@
 
 #include "bounds.h"
 #include "config_value.h"
+#include "http1.h"
 
+#define FIELDS_MAX	32	/* each goes with every request */
 #define ARGV_MAX	64	/* words of a command */
 #define HOSTS_MAX	64	/* socket.hosts: each request's Host is compared with them */
 
@@ -369,6 +371,67 @@ set_argv(struct reader *p, _unused_ const struct config_key *key, const cJSON *i
 	return set_list(item, target);
 }
 
+/* Fields that the daemon or the protocol writes itself. */
+static bool
+is_ours(const char *name)
+{
+	static const char *const ours[] = {
+		"Authorization", "Host", "Content-Length", "Content-Type", "Transfer-Encoding",
+		"Connection", "Keep-Alive", "TE", "Trailer", "Upgrade", "Expect", "Cookie",
+		"Origin", "Accept", "Last-Event-ID", "MCP-Session-Id", "MCP-Protocol-Version",
+	};
+
+	for (size_t i = 0; i < nitems(ours); i++)
+		if (strcasecmp(name, ours[i]) == 0)
+			return true;
+	return strncasecmp(name, "Proxy-", 6) == 0;
+}
+
+static int
+check_field(struct reader *p, const cJSON *field, bool files)
+{
+	const char	*value = cJSON_GetStringValue(field);
+
+	if (!http1_is_token(field->string, strlen(field->string)))
+		return config_fail(p, field, AT_KEY, "\"%s\" is no name of a header",
+		    config_show(field->string).text);
+	if (is_ours(field->string))
+		return config_fail(p, field, AT_KEY, "\"%s\" is written by the daemon itself",
+		    config_show(field->string).text);
+	if (files && (value == NULL || value[0] != '/'))
+		return config_want(p, field, "the absolute path of a file");
+	if (value == NULL || value[0] == '\0' || !http1_is_value(value, strlen(value)))
+		return config_want(p, field, "a header's value in a string");
+	return 0;
+}
+
+static int
+set_fields(struct reader *p, const struct config_key *key, const cJSON *item, void *target)
+{
+	bool		 files = key->type == CONFIG_FIELD_FILES;
+	const cJSON	*field;
+	char		**list, ***slot = target;
+	size_t		 n = 0;
+	int		 r;
+
+	if (!cJSON_IsObject(item) || cJSON_GetArraySize(item) > FIELDS_MAX)
+		return config_want(p, item, "an object of at most 32 headers");
+	cJSON_ArrayForEach(field, item)
+		if ((r = check_field(p, field, files)) < 0)
+			return r;
+	if ((list = calloc(2 * (size_t)cJSON_GetArraySize(item) + 1, sizeof(*list))) == NULL)
+		return -ENOMEM;
+	cJSON_ArrayForEach(field, item)
+		if ((list[n++] = strdup(field->string)) == NULL ||
+		    (list[n++] = strdup(field->valuestring)) == NULL) {
+			config_list_free(list);
+			return -ENOMEM;
+		}
+	config_list_free(*slot);
+	*slot = list;
+	return 0;
+}
+
 /* RFC 6749 section 3.3. */
 static bool
 is_scope(const cJSON *item)
@@ -521,6 +584,8 @@ static set_fn *const setters[CONFIG_TYPE_MAX] = {
 	[CONFIG_HOSTS] = set_hosts,
 	[CONFIG_USERS] = set_users,
 	[CONFIG_ARGV] = set_argv,
+	[CONFIG_FIELDS] = set_fields,
+	[CONFIG_FIELD_FILES] = set_fields,
 	[CONFIG_SCOPES] = set_scopes,
 	[CONFIG_RESOURCE] = set_resource,
 	[CONFIG_PROXY] = set_proxy,

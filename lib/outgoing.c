@@ -32,9 +32,19 @@ compose_line(struct buf *b, const char *method, const struct url *url)
 	return buf_add(b, "\r\n", 2);
 }
 
+/* Is there a line "name: ..." among them? */
+static bool
+names_line(const char *lines, struct slice name)
+{
+	for (; *lines != '\0'; lines = strstr(lines, "\r\n") + 2)
+		if (strncasecmp(lines, name.p, name.n) == 0 && lines[name.n] == ':')
+			return true;
+	return false;
+}
+
 /* "Name: value\r\n" is never longer than what the client's head takes, give or take the blank. */
 static int
-compose_fields(struct buf *b, const struct http1_head *h)
+compose_fields(struct buf *b, const struct http1_head *h, const char *own)
 {
 	const struct http1_field *f;
 	char *p;
@@ -44,7 +54,7 @@ compose_fields(struct buf *b, const struct http1_head *h)
 		return e;
 	p = b->p + b->len;
 	for (f = h->fields; f < h->fields + h->nfields; f++) {
-		if (!hop_up(h, f))
+		if (!hop_up(h, f) || (own != NULL && names_line(own, f->name)))
 			continue;
 		p = put(p, f->name.p, f->name.n);
 		p = put(p, ": ", 2);
@@ -58,7 +68,7 @@ compose_fields(struct buf *b, const struct http1_head *h)
 
 int
 outgoing_begin(struct outgoing *o, const char *method, const struct url *url,
-    const struct http1_head *h)
+    const struct http1_head *h, const char *own)
 {
 	struct buf head = o->head, lead = o->lead, body = o->body;
 	int e;
@@ -78,7 +88,7 @@ outgoing_begin(struct outgoing *o, const char *method, const struct url *url,
 	if ((e = compose_line(&o->head, method, url)) < 0)
 		return e;
 	o->line = o->head.len;
-	return compose_fields(&o->head, h);
+	return compose_fields(&o->head, h, own);
 }
 
 int

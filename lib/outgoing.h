@@ -37,10 +37,12 @@ struct outgoing {
 void	outgoing_init(struct outgoing *);
 /*
  * Composes the head from a client's request: everything that hop_up() lets
- * pass.  0, -ENOMEM or -EMSGSIZE.  Buffers that are there are used again.
+ * pass, but for fields that stand in `own`, lines that the caller adds to the
+ * lead (NULL: none).  0, -ENOMEM or -EMSGSIZE.  Buffers that are there are
+ * used again.
  */
 int	outgoing_begin(struct outgoing *, const char *method, const struct url *,
-	    const struct http1_head *);
+	    const struct http1_head *, const char *own);
 /* Another target for the same request (a redirect). */
 int	outgoing_target(struct outgoing *, const char *method, const struct url *);
 /* Payload.  0, -ENOMEM or -EMSGSIZE. */

@@ -1,5 +1,7 @@
-/* Static bearers, contract A4: file, systemd credential, command. */
+/* Static bearers, contract A4: file, systemd credential, command; headers of the config. */
+#include <arpa/inet.h>
 #include <check.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -263,6 +265,86 @@ START_TEST(a4_bad_command)
 }
 END_TEST
 
+/* One raw connection of the upstream's: the request as it came. */
+static char *
+request_seen(const char *fields)
+{
+	static char seen[4096];
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(sin);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	char url[64], members[512];
+	struct pollfd pfd = { .fd = listener, .events = POLLIN };
+	struct shot shot;
+	struct volley *v;
+	ssize_t n;
+
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(listen(listener, 8), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&sin, &size), 0);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d/mcp", ntohs(sin.sin_port));
+	snprintf(members, sizeof(members), "\"auth\":\"none\",\"headers\":{\"X-Team\":\"core\"},"
+	    "\"headerFiles\":{\"X-Api-Key\":\"%s\"}", path);
+	world_upstream_at(w, "raw", url, members);
+	a = authd_start(w, NULL);
+	ask = (struct ask){ .socket = authd_socket(a, "raw"), .version = "2026-07-28",
+	    .fields = fields };
+	shot = (struct shot){ .socket = ask.socket, .method = "POST" };
+	request_post(&shot.request, &ask, list);
+	v = volley_start(&shot, 1);
+	volley_run(v, 100);
+	ck_assert_int_eq(poll(&pfd, 1, 5000), 1);
+	fd = accept(listener, NULL, NULL);
+	pfd.fd = fd;
+	ck_assert_int_eq(poll(&pfd, 1, 5000), 1);
+	n = read(fd, seen, sizeof(seen) - 1);
+	ck_assert_int_gt(n, 0);
+	seen[n] = '\0';
+	close(fd);
+	close(listener);
+	volley_free(v);
+	shots_free(&shot, 1);
+	return seen;
+}
+
+/* headers and headerFiles: the configured ones, in place of the client's. */
+START_TEST(extra_headers)
+{
+	char *seen, *log;
+
+	prepare();
+	put("a-secret-of-the-file", "\n");
+	seen = request_seen("x-api-key: mine\r\nX-Teams: stays\r\nX-TEAM: mine\r\n");
+	ck_assert_ptr_nonnull(strstr(seen, "\r\nX-Team: core\r\n"));
+	ck_assert_ptr_nonnull(strstr(seen, "\r\nX-Api-Key: a-secret-of-the-file\r\n"));
+	ck_assert_ptr_nonnull(strstr(seen, "\r\nX-Teams: stays\r\n"));
+	ck_assert_ptr_null(strstr(seen, "mine"));
+	ck_assert_ptr_null(strstr(seen, "Authorization"));
+	log = authd_log(a);
+	ck_assert_ptr_null(strstr(log, "a-secret-of-the-file"));
+	free(log);
+	world_free(w);
+}
+END_TEST
+
+/* A file that is not there is an error of the config: nobody goes up without the header. */
+START_TEST(extra_header_file_missing)
+{
+	char members[256], *log;
+
+	prepare();
+	snprintf(members, sizeof(members), "\"headerFiles\":{\"X-Api-Key\":\"%s\"}", path);
+	world_upstream(w, "wall", members);
+	a = authd_start(w, &(struct authd_options){ .no_wait = true });
+	ck_assert_int_eq(authd_wait(a, 10000) >> 8, 78);
+	log = authd_log(a);
+	ck_assert_ptr_nonnull(strstr(log, "X-Api-Key"));
+	ck_assert_ptr_nonnull(strstr(log, path));
+	free(log);
+	world_free(w);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -279,6 +361,8 @@ main(void)
 	tcase_add_test(tc, a4_command);
 	tcase_add_test(tc, a4_command_with_a_lifetime);
 	tcase_add_loop_test(tc, a4_bad_command, 0, 5);
+	tcase_add_test(tc, extra_headers);
+	tcase_add_test(tc, extra_header_file_missing);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

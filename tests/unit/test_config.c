@@ -256,6 +256,13 @@ static const struct {
 	{ "\"oauth\":{\"resource\":\"https://h/#f\"}", 2, 21, "fragment" },
 	{ "\"oauth\":{\"issuer\":\"http://h.example\"}", 2, 19, "https://" },
 	{ "\"oauth\":{\"tokenEndpoint\":\"//h\"}", 2, 26, "complete" },
+	{ "\"headers\":[]", 2, 11, "an object of at most" },
+	{ "\"headers\":{\"Authorization\":\"x\"}", 2, 12, "written by the daemon" },
+	{ "\"headers\":{\"proxy-x\":\"x\"}", 2, 12, "written by the daemon" },
+	{ "\"headers\":{\"a b\":\"x\"}", 2, 12, "no name of a header" },
+	{ "\"headers\":{\"a\":\"x\\r\\ny: z\"}", 2, 16, "header's value" },
+	{ "\"headers\":{\"a\":1}", 2, 16, "header's value" },
+	{ "\"headerFiles\":{\"a\":\"b\"}", 2, 20, "absolute path" },
 	{ "\"auth\":\"bearer\"", 1, 16, "needs a \"bearer\" with one of" },
 	{ "\"bearer\":{\"file\":\"/x\"}", 2, 1, "needs \"auth\": \"bearer\"" },
 	{ "\"auth\":\"bearer\",\"bearer\":{\"file\":\"/x\",\"credential\":\"y\"}", 2, 17,
@@ -434,7 +441,6 @@ static const char *const later[] = {
 	"mcpServers.*.oauth.grant", "mcpServers.*.oauth.redirectPort",
 	"mcpServers.*.oauth.authorizeParams", "mcpServers.*.oauth.authorizationEndpoint",
 	"mcpServers.*.oauth.assumePkce", "mcpServers.*.oauth.idp", "mcpServers.*.oauth.allowPrivate",
-	"mcpServers.*.headers", "mcpServers.*.headerFiles",
 	"store.keyCredential", "login",
 };
 

@@ -30,7 +30,7 @@ begin(struct outgoing *o, const char *method, const char *fields)
 
 	snprintf(text, sizeof(text), "%s / HTTP/1.1\r\nHost: x\r\n%s\r\n", method, fields);
 	ck_assert_int_eq(http1_request(text, strlen(text), &scanned, sizeof(text), &h, &error), 1);
-	ck_assert_int_eq(outgoing_begin(o, method, &url, &h), 0);
+	ck_assert_int_eq(outgoing_begin(o, method, &url, &h, NULL), 0);
 }
 
 static void
