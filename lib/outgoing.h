@@ -53,8 +53,8 @@ size_t	outgoing_unsent(const struct outgoing *);
 void	outgoing_unhold(struct outgoing *);
 /*
  * A send begins (again) at the head.  Appends the framing field to the lead,
- * which must be empty; the caller adds the authorization and the blank line
- * (outgoing_lead()).
+ * which must be empty; the caller adds the authorization, its own lines and
+ * the blank line.
  */
 int	outgoing_rewind(struct outgoing *);
 /* What to write next; returns how many are filled, 0 = nothing now, -ENOMEM. */
