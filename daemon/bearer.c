@@ -9,6 +9,7 @@
 #include "json.h"
 #include "log.h"
 #include "spawn.h"
+#include "way.h"
 
 #define COMMAND_EVERY	(30 * SEC)	/* A4 */
 #define COMMAND_TIME	(30 * SEC)	/* below `recovery` */
@@ -269,19 +270,6 @@ bearer_forget(struct bearer *b)
 
 /* --- life --- */
 
-/* systemd.exec(5), LoadCredential=: a file below $CREDENTIALS_DIRECTORY. */
-static char *
-credential_path(const char *name)
-{
-	const char *dir = getenv("CREDENTIALS_DIRECTORY");
-	char *path;
-
-	if (asprintf(&path, "%s/%s", dir != NULL ? dir : "/run/credentials/mcp-authd.service",
-	    name) < 0)
-		return NULL;
-	return path;
-}
-
 struct bearer *
 bearer_new(struct loop *loop, struct worker *worker, const struct config_upstream *config,
     void (*changed)(void *), void *arg)
@@ -295,7 +283,7 @@ bearer_new(struct loop *loop, struct worker *worker, const struct config_upstrea
 	if (config->bearer.file != NULL)
 		b->path = strdup(config->bearer.file);
 	else if (config->bearer.credential != NULL)
-		b->path = credential_path(config->bearer.credential);
+		b->path = way_credential(config->bearer.credential);
 	if (b->path != NULL && watch_file(b) < 0)
 		log_warn(config->name, "bearer", "%s cannot be watched; a 401 makes it be read again",
 		    b->path);

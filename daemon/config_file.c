@@ -9,6 +9,8 @@
 #include "bounds.h"
 #include "config_file.h"
 #include "http1.h"
+#include "jwt.h"
+#include "way.h"
 
 #define SYSTEM_CONFIG	"/etc/mcp-authd"
 #define SYSTEM_STATE	"/var/lib/mcp-authd"
@@ -142,7 +144,7 @@ merge_parts(struct config *c, const char *file, config_warn warn, void *arg,
 
 /* Secrets */
 
-/* One line; a newline at its end does not count.  NULL: unreadable or empty. */
+/* All of it; newlines at its end do not count.  NULL: unreadable, empty or too long. */
 static char *
 read_secret(const char *path)
 {
@@ -154,13 +156,13 @@ read_secret(const char *path)
 		n = read(fd, b.p, TOKEN_BYTES - 1);
 	if (fd >= 0)
 		close(fd);
-	if (n < 0)
-		return NULL;
+	if (n < 0 || n == TOKEN_BYTES - 1)
+		return NULL;		/* also what may have been cut */
 	b.len = (size_t)n;
 	while (b.len > 0 && (b.p[b.len - 1] == '\n' || b.p[b.len - 1] == '\r'))
 		b.len--;
 	b.p[b.len] = '\0';
-	return b.len > 0 ? buf_steal(&b) : NULL;
+	return b.len > 0 ? strdup(b.p) : NULL;
 }
 
 /* The file's value for a header, or why not.  0, -EINVAL. */
@@ -199,24 +201,80 @@ compose_headers(struct config_upstream *u, struct config_error *ret_error)
 	return rc;
 }
 
-/* A client secret that is missing hurts one upstream's renewal, so it is a warning. */
+/* What is wrong with a file that `key` of the entry names: it hurts that upstream alone. */
+static void
+warn_secret(const struct config_upstream *u, const char *key, const char *path, const char *why,
+    config_warn warn, void *arg)
+{
+	struct config_error e = { .line = u->line, .column = u->column };
+	char shown[300];
+
+	if (warn == NULL)
+		return;
+	text_escape(shown, sizeof(shown), path, strlen(path));
+	snprintf(e.file, sizeof(e.file), "%s", u->file);
+	snprintf(e.what, sizeof(e.what), "%s of \"%s\" %s: %s", key, u->name, why, shown);
+	warn(arg, &e);
+}
+
+static char *
+read_named(const struct config_upstream *u, const char *key, const char *path, config_warn warn,
+    void *arg)
+{
+	char *secret = read_secret(path);
+
+	if (secret == NULL)
+		warn_secret(u, key, path, "cannot be read, is empty or too long", warn, arg);
+	return secret;
+}
+
+static void
+read_client_secret(struct config_upstream *u, config_warn warn, void *arg)
+{
+	char *path;
+
+	if (u->oauth.client_secret_file != NULL)
+		u->oauth.client_secret = read_named(u, "clientSecretFile",
+		    u->oauth.client_secret_file, warn, arg);
+	if (u->oauth.client_secret_credential == NULL)
+		return;
+	if ((path = way_credential(u->oauth.client_secret_credential)) != NULL)
+		u->oauth.client_secret = read_named(u, "clientSecretCredential", path, warn, arg);
+	free(path);
+}
+
+static void
+read_private_key(struct config_upstream *u, config_warn warn, void *arg)
+{
+	const char *file = u->oauth.private_key_file, *why = NULL;
+	struct jwt_key *key;
+	char words[160];
+
+	if (file == NULL || (u->oauth.private_key =
+	    read_named(u, "privateKeyFile", file, warn, arg)) == NULL)
+		return;
+	key = jwt_key_parse(u->oauth.private_key, strlen(u->oauth.private_key), &why);
+	if (key == NULL) {
+		snprintf(words, sizeof(words), "cannot be used, %s", why);
+		warn_secret(u, "privateKeyFile", file, words, warn, arg);
+		secret_free(u->oauth.private_key);
+		u->oauth.private_key = NULL;
+	}
+	jwt_key_free(key);
+}
+
+/* A secret that is missing hurts one upstream's renewal, so it is a warning. */
 static void
 read_secrets(struct config *c, config_warn warn, void *arg)
 {
 	struct config_upstream *u;
-	struct config_error e;
 
 	for (u = c->upstreams; u < c->upstreams + c->nupstreams; u++) {
-		if (u->oauth.client_secret_file == NULL)
-			continue;
-		u->oauth.client_secret = read_secret(u->oauth.client_secret_file);
-		if (u->oauth.client_secret != NULL || warn == NULL)
-			continue;
-		e = (struct config_error){ .line = u->line, .column = u->column };
-		snprintf(e.file, sizeof(e.file), "%s", u->file);
-		snprintf(e.what, sizeof(e.what), "clientSecretFile of \"%s\" cannot be read or "
-		    "is empty: %.300s", u->name, u->oauth.client_secret_file);
-		warn(arg, &e);
+		read_client_secret(u, warn, arg);
+		read_private_key(u, warn, arg);
+		if (u->oauth.idp.client_secret_file != NULL)
+			u->oauth.idp.client_secret = read_named(u, "idp.clientSecretFile",
+			    u->oauth.idp.client_secret_file, warn, arg);
 	}
 }
 

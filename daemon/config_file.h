@@ -11,8 +11,8 @@
 /*
  * `file`, or with NULL the first of $XDG_CONFIG_HOME/mcp-authd (~/.config) and
  * /etc/mcp-authd that has a config.json or a conf.d; then every *.json of conf.d beside
- * it in name order; then config_finish(); then the files of client secrets (a missing one is a
- * warning).  *ret is initialised here.  The main
+ * it in name order; then config_finish(); then the files of client secrets and private keys
+ * (one that cannot be used is a warning, and its field stays NULL).  *ret is initialised here.  The main
  * file's path is left in ret_file (PATH_MAX bytes).  0; else -EINVAL (also
  * for unreadable and missing files) or -ENOMEM with *ret_error, and *ret is
  * freed.  line 0 in the error: it concerns the whole file.

@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "way.h"
@@ -137,4 +138,16 @@ way_strerror(int e)
 	default:
 		return "proxyCredentialsFile cannot be read";
 	}
+}
+
+char *
+way_credential(const char *name)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir != NULL ? dir : "/run/credentials/mcp-authd.service",
+	    name) < 0)
+		return NULL;
+	return path;
 }

@@ -29,6 +29,8 @@ struct way way_of(const struct config_upstream *);
  */
 int	way_proxy(const struct way *, bool https, struct way_proxy *ret);
 void	way_proxy_done(struct way_proxy *);
+/* The file of a systemd credential (systemd.exec(5), LoadCredential=); the caller frees it.  NULL without memory. */
+char	*way_credential(const char *name);
 /* What an error of way_proxy() means, in our words. */
 const char *way_strerror(int e);
 

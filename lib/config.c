@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "bounds.h"
-#include "config_value.h"
+#include "config_check.h"
 
 #define NAME_BYTES	48	/* leaves room for the directory in a socket path */
 #define UPSTREAMS_MAX	1000	/* each is a folder, a listening socket and a credential */
@@ -35,79 +35,12 @@ add_upstream(struct reader *p, const cJSON *item)
 		.connect = CONNECT,
 		.recovery = RECOVERY,
 		.response = RESPONSE,
+		.session_recovery = true,
 	};
 	p->upstream = u;
 	jsonc_locate(p->text, p->n, p->root, item, true, &u->line, &u->column);
 	if ((u->name = strdup(item->string)) == NULL || (u->file = strdup(p->file)) == NULL)
 		return -ENOMEM;
-	return 0;
-}
-
-static int
-check_bearer(struct reader *p, const cJSON *item)
-{
-	const struct config_upstream	*u = p->upstream;
-	const cJSON			*bearer = json_member(item, "bearer");
-	int				 sources;
-
-	sources = (u->bearer.file != NULL) + (u->bearer.credential != NULL) +
-	    (u->bearer.command != NULL);
-	if (u->auth != CONFIG_BEARER && bearer != NULL)
-		return config_fail(p, bearer, AT_KEY, "\"bearer\" needs \"auth\": \"bearer\" "
-		    "beside it");
-	if (u->auth == CONFIG_BEARER && sources != 1)
-		return config_fail(p, bearer != NULL ? bearer : item, AT_KEY, "\"auth\": "
-		    "\"bearer\" needs a \"bearer\" with one of \"file\", \"credential\" "
-		    "and \"command\"");
-	if (u->bearer.credential != NULL && strchr(u->bearer.credential, '/') != NULL)
-		return config_fail(p, json_member(bearer, "credential"), AT_VALUE,
-		    "a systemd credential is a name, not a path");
-	return 0;
-}
-
-/* The client certificate, and who knows the proxy's password. */
-static int
-check_way(struct reader *p, const cJSON *item)
-{
-	const struct config_upstream	*u = p->upstream;
-	const cJSON			*tls = json_member(item, "tls");
-	const cJSON			*file = json_member(item, "proxyCredentialsFile");
-
-	if (u->tls.cert_file != NULL && u->tls.key_file == NULL)
-		return config_fail(p, json_member(tls, "certFile"), AT_KEY, "\"certFile\" needs "
-		    "\"keyFile\" beside it");
-	if (u->tls.key_file != NULL && u->tls.cert_file == NULL)
-		return config_fail(p, json_member(tls, "keyFile"), AT_KEY, "\"keyFile\" needs "
-		    "\"certFile\" beside it");
-	if (file == NULL)
-		return 0;
-	if (u->proxy == NULL || strcmp(u->proxy, "env") == 0)
-		return config_fail(p, file, AT_KEY, "\"proxyCredentialsFile\" needs a \"proxy\" "
-		    "with a URL beside it");
-	if (strchr(u->proxy, '@') != NULL)
-		return config_fail(p, file, AT_KEY, "the user stands in \"proxyCredentialsFile\" "
-		    "(user:password) or in \"proxy\", not in both");
-	return 0;
-}
-
-/* What the members of an entry say about one another. */
-static int
-check_upstream(struct reader *p, const cJSON *item)
-{
-	const struct config_upstream	*u = p->upstream;
-	const cJSON			*oauth = json_member(item, "oauth");
-	int				 r;
-
-	if (u->url.text == NULL)
-		return config_fail(p, item, AT_KEY, "upstream \"%s\" needs a \"url\"", u->name);
-	if (!u->url.https && !url_is_loopback(&u->url) && !u->allow_insecure)
-		return config_fail(p, json_member(item, "url"), AT_VALUE, "plain http "
-		    "would show the token to the network; use https, or say "
-		    "\"allowInsecure\": true");
-	if ((r = check_bearer(p, item)) < 0 || (r = check_way(p, item)) < 0)
-		return r;
-	if (u->auth != CONFIG_OAUTH && oauth != NULL)
-		config_warning(p, oauth, "\"oauth\" is ignored without \"auth\": \"oauth\"");
 	return 0;
 }
 
@@ -129,7 +62,7 @@ read_upstream(struct reader *p, const cJSON *item)
 		return config_fail(p, item, AT_KEY, "more than %d upstreams", UPSTREAMS_MAX);
 	if ((r = add_upstream(p, item)) < 0 || (r = read_members(p, "mcpServers.*.", item)) < 0)
 		return r;
-	r = check_upstream(p, item);
+	r = config_check_upstream(p, item);
 	p->upstream = NULL;
 	return r;
 }
@@ -367,19 +300,40 @@ config_find(const struct config *c, struct slice name)
 }
 
 static void
+oauth_free(struct config_upstream *u)
+{
+	free(u->oauth.client_id);
+	free(u->oauth.client_secret_file);
+	free(u->oauth.client_secret_credential);
+	config_list_free(u->oauth.client_secret_command);
+	secret_free(u->oauth.client_secret);
+	free(u->oauth.client_metadata_url);
+	free(u->oauth.token_endpoint_auth_method);
+	free(u->oauth.private_key_file);
+	free(u->oauth.private_key_id);
+	secret_free(u->oauth.private_key);
+	free(u->oauth.issuer);
+	free(u->oauth.authorization_endpoint);
+	free(u->oauth.token_endpoint);
+	config_list_free(u->oauth.authorize_params);
+	free(u->oauth.scope);
+	free(u->oauth.resource);
+	free(u->oauth.idp.issuer);
+	free(u->oauth.idp.token_endpoint);
+	free(u->oauth.idp.client_id);
+	free(u->oauth.idp.client_secret_file);
+	secret_free(u->oauth.idp.client_secret);
+	free(u->oauth.idp.subject_token_file);
+	free(u->oauth.idp.subject_token_type);
+}
+
+static void
 upstream_free(struct config_upstream *u)
 {
 	free(u->name);
 	free(u->file);
 	url_free(&u->url);
-	free(u->oauth.client_id);
-	free(u->oauth.client_secret_file);
-	secret_free(u->oauth.client_secret);
-	free(u->oauth.token_endpoint_auth_method);
-	free(u->oauth.issuer);
-	free(u->oauth.token_endpoint);
-	free(u->oauth.scope);
-	free(u->oauth.resource);
+	oauth_free(u);
 	config_list_free(u->headers);
 	config_list_free(u->header_files);
 	secret_free(u->header_lines);
@@ -405,6 +359,7 @@ config_free(struct config *c)
 	free(c->socket.group);
 	config_list_free(c->socket.allow_users);
 	config_list_free(c->socket.hosts);
+	config_list_free(c->login.command);
 	free(c->store.path);
 	memset(c, 0, sizeof(*c));
 }

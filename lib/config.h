@@ -10,6 +10,7 @@
 #include "url.h"
 
 enum config_auth { CONFIG_OAUTH, CONFIG_BEARER, CONFIG_NONE };
+enum config_grant { CONFIG_AUTHORIZATION_CODE, CONFIG_CLIENT_CREDENTIALS, CONFIG_DEVICE_CODE, CONFIG_ID_JAG };
 enum config_backend { CONFIG_STORE_AUTO, CONFIG_STORE_FILE, CONFIG_STORE_ENCRYPTED, CONFIG_STORE_KEYRING };
 
 /* One entry of mcpServers.  Absent strings are NULL. */
@@ -18,9 +19,23 @@ struct config_upstream {
 	struct url	 url;
 	enum config_auth auth;
 	struct {
+		enum config_grant grant;
 		char	*client_id, *client_secret_file, *token_endpoint_auth_method;
 		char	*client_secret;		/* what stands in that file; read with the config (daemon/config_file) */
-		char	*issuer, *token_endpoint;
+		char	*client_secret_credential;	/* or in this systemd credential, read likewise */
+		char	**client_secret_command;/* argv, NULL at its end; run when a secret is needed (daemon/grant) */
+		char	*client_metadata_url;	/* https: our client-ID metadata document */
+		char	*private_key_file, *private_key_id;
+		char	*private_key;		/* PEM, secret; read with the config like client_secret */
+		char	*issuer, *authorization_endpoint, *token_endpoint;
+		char	**authorize_params;	/* name, value, name ..., NULL */
+		unsigned redirect_port;		/* 0: any (RFC 8252) */
+		bool	 assume_pkce, allow_private;
+		struct {			/* id_jag: the enterprise's identity provider */
+			char	*issuer, *token_endpoint, *client_id, *client_secret_file;
+			char	*client_secret;	/* read with the config */
+			char	*subject_token_file, *subject_token_type;	/* the file is read at each need */
+		} idp;
 		char	*scope;			/* "scopes" joined by blanks */
 		char	*resource;		/* override */
 		bool	 resource_omit;		/* "resource": false */
@@ -34,6 +49,7 @@ struct config_upstream {
 	char		*listen;		/* another socket path; NULL = NAME/mcp.sock */
 	bool		 no_listen;		/* "listen": false */
 	bool		 refresh_background;
+	bool		 session_recovery;	/* G1; default true */
 	int64_t		 connect, recovery, response;	/* ms; response 0 = none */
 	bool		 shared, allow_insecure;
 	char		*file;			/* where the entry stands, for messages */
@@ -51,6 +67,7 @@ struct config {
 		uint64_t links, streams;
 		int64_t  idle;			/* ms */
 	} limits;
+	struct { char **command; int64_t wait; } login;	/* command: argv, "{url}" in it is replaced; wait in ms (H6) */
 	struct { int level; } log;		/* syslog: 3 error, 4 warning, 6 info (default), 7 debug */
 };
 

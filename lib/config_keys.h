@@ -14,17 +14,23 @@ enum config_type {
 	CONFIG_BOOL,		/* bool */
 	CONFIG_STRING,		/* char *, not empty, no controls */
 	CONFIG_FILE,		/* char *, absolute */
+	CONFIG_CREDENTIAL,	/* char *, a systemd credential's name */
 	CONFIG_URL,		/* struct url */
 	CONFIG_ENDPOINT,	/* char *, a URL of WIRE A15 kept byte for byte */
+	CONFIG_CLIENT_URL,	/* char *, a URL that can be a client id, kept byte for byte */
+	CONFIG_URI,		/* char *, absolute, of any scheme */
 	CONFIG_CHOICE,		/* int, one of `choices` */
 	CONFIG_FLAG,		/* bool, one of `choices` */
 	CONFIG_WORD,		/* char *, one of `choices` */
 	CONFIG_SECONDS,		/* int64_t in ms; min and max in seconds */
 	CONFIG_COUNT,		/* uint64_t */
+	CONFIG_PORT,		/* unsigned, 0 or an unprivileged port */
 	CONFIG_MODE,		/* unsigned, from an octal string */
 	CONFIG_HOSTS,		/* char **, NULL-terminated */
 	CONFIG_USERS,		/* char **, NULL-terminated: names or uids */
 	CONFIG_ARGV,		/* char **, NULL-terminated, the first absolute */
+	CONFIG_URL_ARGV,	/* the same with "{url}" in a word */
+	CONFIG_PARAMS,		/* char **, pairs of name and value, NULL-terminated */
 	CONFIG_FIELDS,		/* char **, pairs of name and value, NULL-terminated */
 	CONFIG_FIELD_FILES,	/* the same with absolute paths for values */
 	CONFIG_SCOPES,		/* char *, joined by blanks */

@@ -41,7 +41,10 @@ same_value(const struct config_key *key, const char *a, const char *b)
 		return SAME(bool, x, y);
 	case CONFIG_STRING:
 	case CONFIG_FILE:
+	case CONFIG_CREDENTIAL:
 	case CONFIG_ENDPOINT:
+	case CONFIG_CLIENT_URL:
+	case CONFIG_URI:
 	case CONFIG_WORD:
 	case CONFIG_SCOPES:
 	case CONFIG_PROXY:
@@ -55,10 +58,13 @@ same_value(const struct config_key *key, const char *a, const char *b)
 	case CONFIG_COUNT:
 		return SAME(uint64_t, x, y);
 	case CONFIG_MODE:
+	case CONFIG_PORT:
 		return SAME(unsigned, x, y);
 	case CONFIG_HOSTS:
 	case CONFIG_USERS:
 	case CONFIG_ARGV:
+	case CONFIG_URL_ARGV:
+	case CONFIG_PARAMS:
 	case CONFIG_FIELDS:
 	case CONFIG_FIELD_FILES:
 		return same_list(VALUE(char **, x), VALUE(char **, y));

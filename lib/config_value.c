@@ -2,16 +2,10 @@
 #include <stdio.h>
 
 #include "bounds.h"
-#include "config_value.h"
-#include "http1.h"
+#include "config_value_impl.h"
 
-#define FIELDS_MAX	32	/* each goes with every request */
 #define ARGV_MAX	64	/* words of a command */
-#define HOSTS_MAX	64	/* socket.hosts: each request's Host is compared with them */
-
 #define USERS_MAX	256	/* socket.allowUsers: each new connection is compared with them */
-
-typedef int set_fn(struct reader *, const struct config_key *, const cJSON *, void *target);
 
 static void _printf_(5, 0)
 compose(struct reader *p, struct config_error *error, const cJSON *item, enum config_where where,
@@ -57,8 +51,8 @@ config_show(const char *s)
 	return shown;
 }
 
-static int
-replace(char **slot, const char *s)
+int
+config_replace(char **slot, const char *s)
 {
 	char	*copy;
 
@@ -102,9 +96,8 @@ set_bool(struct reader *p, _unused_ const struct config_key *key, const cJSON *i
 	return 0;
 }
 
-/* ASCII that can be seen, without blanks. */
-static bool
-is_graphic(const char *s)
+bool
+config_is_graphic(const char *s)
 {
 	for (; *s != '\0'; s++)
 		if (*s <= ' ' || *s > '~')
@@ -112,8 +105,8 @@ is_graphic(const char *s)
 	return true;
 }
 
-static bool
-is_text(const cJSON *item)
+bool
+config_is_text(const cJSON *item)
 {
 	const char	*s = cJSON_GetStringValue(item);
 
@@ -128,62 +121,29 @@ is_text(const cJSON *item)
 static int
 set_string(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
 {
-	if (!is_text(item))
+	if (!config_is_text(item))
 		return config_want(p, item, "a string, not empty and without control characters");
-	return replace(target, item->valuestring);
+	return config_replace(target, item->valuestring);
 }
 
 static int
 set_file(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
 {
-	if (!is_text(item))
+	if (!config_is_text(item))
 		return config_want(p, item, "the path of a file");
 	if (item->valuestring[0] != '/')
 		return config_want(p, item, "an absolute path, beginning with \"/\" (\"~\" and "
 		    "relative paths would depend on who starts the daemon)");
-	return replace(target, item->valuestring);
+	return config_replace(target, item->valuestring);
 }
 
 static int
-read_url(struct reader *p, const cJSON *item, struct url *ret)
+set_credential(struct reader *p, const struct config_key *key, const cJSON *item, void *target)
 {
-	int	r;
-
-	if (!cJSON_IsString(item))
-		return config_want(p, item, "a URL");
-	r = url_parse(item->valuestring, strlen(item->valuestring), ret);
-	if (r < 0 && r != -ENOMEM)
-		return config_want(p, item, "a complete http:// or https:// URL without user name "
-		    "and fragment");
-	return r;
-}
-
-static int
-set_url(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
-{
-	struct url	url;
-	int		r;
-
-	if ((r = read_url(p, item, &url)) < 0)
-		return r;
-	url_free(target);
-	*(struct url *)target = url;
-	return 0;
-}
-
-/* An issuer is compared byte for byte later on (RFC 8414 section 3.3): kept as written. */
-static int
-set_endpoint(struct reader *p, _unused_ const struct config_key *key, const cJSON *item,
-    void *target)
-{
-	_cleanup_(url_free) struct url	url = { 0 };
-	int				r;
-
-	if ((r = read_url(p, item, &url)) < 0)
-		return r;
-	if (!url.https && !url_is_loopback(&url))
-		return config_want(p, item, "an https:// URL (plain http only on loopback)");
-	return replace(target, item->valuestring);
+	if (config_is_text(item) && strchr(item->valuestring, '/') != NULL)
+		return config_fail(p, item, AT_VALUE,
+		    "a systemd credential is a name, not a path");
+	return set_string(p, key, item, target);
 }
 
 /* The choice that the item names; its error says what may be chosen. */
@@ -243,7 +203,7 @@ set_word(struct reader *p, const struct config_key *key, const cJSON *item, void
 	int				 r;
 
 	if ((r = choose(p, key, item, &choice)) == 0)
-		r = replace(target, choice->name);
+		r = config_replace(target, choice->name);
 	return r;
 }
 
@@ -283,6 +243,23 @@ set_count(struct reader *p, const struct config_key *key, const cJSON *item, voi
 	return 0;
 }
 
+/* RFC 8252 section 7.3 leaves the port to us; some providers want one that was registered. */
+static int
+set_port(struct reader *p, const struct config_key *key, const cJSON *item, void *target)
+{
+	int	r;
+
+	if ((r = read_number(p, key, item, "")) < 0)
+		return r;
+	if (item->valuedouble != (double)(unsigned)item->valuedouble)
+		return config_want(p, item, "a whole number");
+	if (item->valuedouble > 0 && item->valuedouble < 1024)
+		return config_want(p, item, "1024 or more (below, only root may listen), or 0 "
+		    "for any free port");
+	*(unsigned *)target = (unsigned)item->valuedouble;
+	return 0;
+}
+
 static int
 set_mode(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
 {
@@ -299,16 +276,8 @@ set_mode(struct reader *p, _unused_ const struct config_key *key, const cJSON *i
 	return 0;
 }
 
-static bool
-is_host(const cJSON *item)
-{
-	return is_text(item) && is_graphic(item->valuestring) &&
-	    strpbrk(item->valuestring, "/@?#\\\"") == NULL;
-}
-
-/* A checked array of strings becomes a list that ends with NULL. */
-static int
-set_list(const cJSON *item, char ***slot)
+int
+config_set_list(const cJSON *item, char ***slot)
 {
 	const cJSON	*text;
 	char		**list;
@@ -326,18 +295,24 @@ set_list(const cJSON *item, char ***slot)
 	return 0;
 }
 
-static int
-set_hosts(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
+int
+config_set_pairs(const cJSON *item, char ***slot)
 {
-	const cJSON	*host;
+	const cJSON	*pair;
+	char		**list;
+	size_t		 n = 0;
 
-	if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) > HOSTS_MAX)
-		return config_want(p, item, "a list of at most 64 host names");
-	cJSON_ArrayForEach(host, item)
-		if (!is_host(host))
-			return config_fail(p, host, AT_VALUE,
-			    "\"hosts\" must hold host names, with a port where one is sent");
-	return set_list(item, target);
+	if ((list = calloc(2 * (size_t)cJSON_GetArraySize(item) + 1, sizeof(*list))) == NULL)
+		return -ENOMEM;
+	cJSON_ArrayForEach(pair, item)
+		if ((list[n++] = strdup(pair->string)) == NULL ||
+		    (list[n++] = strdup(pair->valuestring)) == NULL) {
+			config_list_free(list);
+			return -ENOMEM;
+		}
+	config_list_free(*slot);
+	*slot = list;
+	return 0;
 }
 
 /* Names or numeric uids; whether they exist is found out by the daemon (daemon/generation). */
@@ -349,10 +324,10 @@ set_users(struct reader *p, _unused_ const struct config_key *key, const cJSON *
 	if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) > USERS_MAX)
 		return config_want(p, item, "a list of at most 256 users");
 	cJSON_ArrayForEach(user, item)
-		if (!is_text(user) || !is_graphic(user->valuestring))
+		if (!config_is_text(user) || !config_is_graphic(user->valuestring))
 			return config_fail(p, user, AT_VALUE, "\"allowUsers\" must hold user "
 			    "names, or uids in quotes");
-	return set_list(item, target);
+	return config_set_list(item, target);
 }
 
 /* A command as execve(2) takes it: no shell will look at it. */
@@ -363,177 +338,34 @@ set_argv(struct reader *p, _unused_ const struct config_key *key, const cJSON *i
 
 	if (!cJSON_IsArray(item) || word == NULL || cJSON_GetArraySize(item) > ARGV_MAX)
 		return config_want(p, item, "a list of at most 64 words, the program first");
-	if (!is_text(word) || word->valuestring[0] != '/')
+	if (!config_is_text(word) || word->valuestring[0] != '/')
 		return config_fail(p, word, AT_VALUE, "the program must be an absolute path");
 	cJSON_ArrayForEach(word, item)
 		if (!cJSON_IsString(word))
 			return config_fail(p, word, AT_VALUE, "a command must hold strings");
-	return set_list(item, target);
+	return config_set_list(item, target);
 }
 
-/* Fields that the daemon or the protocol writes itself. */
-static bool
-is_ours(const char *name)
-{
-	static const char *const ours[] = {
-		"Authorization", "Host", "Content-Length", "Content-Type", "Transfer-Encoding",
-		"Connection", "Keep-Alive", "TE", "Trailer", "Upgrade", "Expect", "Cookie",
-		"Origin", "Accept", "Last-Event-ID", "MCP-Session-Id", "MCP-Protocol-Version",
-	};
-
-	for (size_t i = 0; i < nitems(ours); i++)
-		if (strcasecmp(name, ours[i]) == 0)
-			return true;
-	return strncasecmp(name, "Proxy-", 6) == 0;
-}
-
+/* login.command: the URL takes the place of "{url}" in an argument, never in the program. */
 static int
-check_field(struct reader *p, const cJSON *field, bool files)
+set_url_argv(struct reader *p, const struct config_key *key, const cJSON *item, void *target)
 {
-	const char	*value = cJSON_GetStringValue(field);
+	const cJSON	*word, *program = cJSON_GetArrayItem(item, 0);
+	const char	*s;
+	bool		 found = false;
 
-	if (!http1_is_token(field->string, strlen(field->string)))
-		return config_fail(p, field, AT_KEY, "\"%s\" is no name of a header",
-		    config_show(field->string).text);
-	if (is_ours(field->string))
-		return config_fail(p, field, AT_KEY, "\"%s\" is written by the daemon itself",
-		    config_show(field->string).text);
-	if (files && (value == NULL || value[0] != '/'))
-		return config_want(p, field, "the absolute path of a file");
-	if (value == NULL || value[0] == '\0' || !http1_is_value(value, strlen(value)))
-		return config_want(p, field, "a header's value in a string");
-	return 0;
-}
-
-static int
-set_fields(struct reader *p, const struct config_key *key, const cJSON *item, void *target)
-{
-	bool		 files = key->type == CONFIG_FIELD_FILES;
-	const cJSON	*field;
-	char		**list, ***slot = target;
-	size_t		 n = 0;
-	int		 r;
-
-	if (!cJSON_IsObject(item) || cJSON_GetArraySize(item) > FIELDS_MAX)
-		return config_want(p, item, "an object of at most 32 headers");
-	cJSON_ArrayForEach(field, item)
-		if ((r = check_field(p, field, files)) < 0)
-			return r;
-	if ((list = calloc(2 * (size_t)cJSON_GetArraySize(item) + 1, sizeof(*list))) == NULL)
-		return -ENOMEM;
-	cJSON_ArrayForEach(field, item)
-		if ((list[n++] = strdup(field->string)) == NULL ||
-		    (list[n++] = strdup(field->valuestring)) == NULL) {
-			config_list_free(list);
-			return -ENOMEM;
-		}
-	config_list_free(*slot);
-	*slot = list;
-	return 0;
-}
-
-/* RFC 6749 section 3.3. */
-static bool
-is_scope(const cJSON *item)
-{
-	const char	*s = cJSON_GetStringValue(item);
-
-	if (s == NULL || *s == '\0' || !is_graphic(s))
-		return false;
-	for (; *s != '\0'; s++)
-		if (*s == '"' || *s == '\\')
-			return false;
-	return true;
-}
-
-static int
-set_scopes(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
-{
-	_cleanup_(buf_free) struct buf	joined = BUF_INIT(0);
-	const cJSON			*scope;
-	int				r;
-
-	if (!cJSON_IsArray(item) || item->child == NULL)
-		return config_want(p, item, "a list of at least one scope");
-	cJSON_ArrayForEach(scope, item) {
-		if (!is_scope(scope))
-			return config_fail(p, scope, AT_VALUE,
-			    "\"scopes\" must hold scopes: strings without blanks, each its own");
-		if ((r = buf_addf(&joined, "%s%s", joined.len > 0 ? " " : "",
-		    scope->valuestring)) < 0)
-			return -ENOMEM;
+	cJSON_ArrayForEach(word, item) {
+		if ((s = cJSON_GetStringValue(word)) == NULL || strstr(s, "{url}") == NULL)
+			continue;
+		if (word == program)
+			return config_fail(p, word, AT_VALUE,
+			    "\"{url}\" may stand in an argument, not in the program");
+		found = true;
 	}
-	return replace(target, joined.p);
-}
-
-/* RFC 8707 section 2: an absolute URI of any scheme, without a fragment, sent as written. */
-static bool
-is_resource(const char *s)
-{
-	size_t	scheme = strspn(s,
-		    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
-
-	return scheme > 0 && s[scheme] == ':' && s[scheme + 1] != '\0' &&
-	    is_graphic(s) && strchr(s, '#') == NULL;
-}
-
-static int
-set_resource(struct reader *p, _unused_ const struct config_key *key, const cJSON *item,
-    _unused_ void *target)
-{
-	struct config_upstream	*u = p->upstream;
-
-	if (cJSON_IsFalse(item)) {
-		u->oauth.resource_omit = true;
-		return 0;
-	}
-	if (!cJSON_IsString(item) || !is_resource(item->valuestring))
-		return config_want(p, item, "an absolute URI without a fragment, or false");
-	return replace(&u->oauth.resource, item->valuestring);
-}
-
-/* "http://[user@]host:port": the parts, and nothing else; the port is filled in. */
-static int
-parse_proxy(struct reader *p, const cJSON *item, struct buf *ret)
-{
-	_cleanup_(url_free) struct url	url = { 0 };
-	_cleanup_(buf_free) struct buf	plain = BUF_INIT(0);
-	const char			*host = item->valuestring + strlen("http://"), *at;
-	size_t				 user;
-	int				 r;
-
-	at = strrchr(host, '@');
-	user = at != NULL ? (size_t)(at - host) : 0;
-	if (memchr(host, ':', user) != NULL)
-		return config_fail(p, item, AT_VALUE, "no password stands in the config itself; "
-		    "name a file with user:password in \"proxyCredentialsFile\"");
-	if (at != NULL && (user == 0 || strcspn(host, "/?#@") != user))
-		return config_want(p, item, "\"http://[user@]host:port\" or \"env\"");
-	if (buf_addf(&plain, "http://%s", at != NULL ? at + 1 : host) < 0)
-		return -ENOMEM;
-	if ((r = url_parse(plain.p, plain.len, &url)) == -ENOMEM)
-		return r;
-	if (r < 0 || strcmp(url.target, "/") != 0)
-		return config_want(p, item, "\"http://[user@]host:port\" or \"env\"");
-	return buf_addf(ret, strchr(url.host, ':') != NULL ? "http://%.*s%s[%s]:%u" :
-	    "http://%.*s%s%s:%u", (int)user, host, at != NULL ? "@" : "", url.host, url.port);
-}
-
-static int
-set_proxy(struct reader *p, _unused_ const struct config_key *key, const cJSON *item, void *target)
-{
-	_cleanup_(buf_free) struct buf	proxy = BUF_INIT(0);
-	const char			*s = cJSON_GetStringValue(item);
-	int				 r;
-
-	if (s != NULL && strcmp(s, "env") == 0)
-		return replace(target, s);
-	if (s == NULL || !is_graphic(s) || strncasecmp(s, "http://", strlen("http://")) != 0)
-		return config_want(p, item, "\"http://[user@]host:port\" (the proxy itself is "
-		    "spoken to without TLS) or \"env\"");
-	if ((r = parse_proxy(p, item, &proxy)) < 0)
-		return r;
-	return replace(target, proxy.p);
+	if (cJSON_IsArray(item) && program != NULL && !found)
+		return config_want(p, item, "a command with \"{url}\" in one of its arguments, "
+		    "where the URL is to stand");
+	return set_argv(p, key, item, target);
 }
 
 static int
@@ -573,22 +405,28 @@ static set_fn *const setters[CONFIG_TYPE_MAX] = {
 	[CONFIG_BOOL] = set_bool,
 	[CONFIG_STRING] = set_string,
 	[CONFIG_FILE] = set_file,
-	[CONFIG_URL] = set_url,
-	[CONFIG_ENDPOINT] = set_endpoint,
+	[CONFIG_CREDENTIAL] = set_credential,
+	[CONFIG_URL] = config_set_url,
+	[CONFIG_ENDPOINT] = config_set_endpoint,
+	[CONFIG_CLIENT_URL] = config_set_client_url,
+	[CONFIG_URI] = config_set_uri,
 	[CONFIG_CHOICE] = set_choice,
 	[CONFIG_FLAG] = set_flag,
 	[CONFIG_WORD] = set_word,
 	[CONFIG_SECONDS] = set_seconds,
 	[CONFIG_COUNT] = set_count,
+	[CONFIG_PORT] = set_port,
 	[CONFIG_MODE] = set_mode,
-	[CONFIG_HOSTS] = set_hosts,
+	[CONFIG_HOSTS] = config_set_hosts,
 	[CONFIG_USERS] = set_users,
 	[CONFIG_ARGV] = set_argv,
-	[CONFIG_FIELDS] = set_fields,
-	[CONFIG_FIELD_FILES] = set_fields,
-	[CONFIG_SCOPES] = set_scopes,
-	[CONFIG_RESOURCE] = set_resource,
-	[CONFIG_PROXY] = set_proxy,
+	[CONFIG_URL_ARGV] = set_url_argv,
+	[CONFIG_PARAMS] = config_set_params,
+	[CONFIG_FIELDS] = config_set_fields,
+	[CONFIG_FIELD_FILES] = config_set_fields,
+	[CONFIG_SCOPES] = config_set_scopes,
+	[CONFIG_RESOURCE] = config_set_resource,
+	[CONFIG_PROXY] = config_set_proxy,
 	[CONFIG_LISTEN] = set_listen,
 	[CONFIG_TYPE] = set_type,
 };

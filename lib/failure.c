@@ -10,11 +10,11 @@ static const struct {
 } reasons[] = {
 	[REASON_NONE] = { "none", "failed", "mcp-authctl status" },
 	[REASON_LOGIN_REQUIRED] = { "login_required",
-	    "needs a login", "mcp-authctl token import" },
+	    "needs a login", "mcp-authctl login" },
 	[REASON_BEARER_REJECTED] = { "bearer_rejected",
 	    "rejects the token", "mcp-authctl status" },
 	[REASON_INSUFFICIENT_SCOPE] = { "insufficient_scope",
-	    "asks for more rights than the login has", "mcp-authctl token import" },
+	    "asks for more rights than the login has", "mcp-authctl login" },
 	[REASON_RECOVERY_TIMEOUT] = { "recovery_timeout",
 	    "could not be reached with a valid token in time", "mcp-authctl status" },
 	[REASON_LOCK_TIMEOUT] = { "lock_timeout",
@@ -29,6 +29,8 @@ static const struct {
 	    "takes no new requests: mcp-authd is shutting down", "mcp-authctl status" },
 	[REASON_LIMIT] = { "limit",
 	    "has reached a limit of mcp-authd", "mcp-authctl status" },
+	[REASON_DAEMON_UNREACHABLE] = { "daemon_unreachable",
+	    "cannot be reached: mcp-authd is not running or does not serve it", "mcp-authctl status" },
 };
 static_assert(nitems(reasons) == REASON_MAX, "every reason has its words");
 

@@ -17,6 +17,7 @@ enum reason {
 	REASON_STORE,
 	REASON_DRAINING,
 	REASON_LIMIT,
+	REASON_DAEMON_UNREACHABLE,	/* said by `mcp-authctl connect`: nobody else can */
 	REASON_MAX
 };
 

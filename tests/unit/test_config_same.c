@@ -6,6 +6,10 @@
 
 #define ONE	"{ \"mcpServers\": { \"a\": { \"url\": \"https://x.example/mcp\"%s } }%s }"
 
+#define KEY	", \"oauth\": { \"clientId\": \"i\", \"tokenEndpointAuthMethod\": \"private_key_jwt\", "
+#define IDP(m)	", \"oauth\": { \"grant\": \"id_jag\", \"clientId\": \"i\", \"idp\": " \
+	"{ \"clientId\": \"d\", \"subjectTokenFile\": \"/t\", " m " } }"
+
 static struct config
 parsed(const char *members, const char *top)
 {
@@ -26,7 +30,24 @@ static const char *const members[] = {
 	", \"oauth\": { \"scopes\": [\"s\"] }", ", \"oauth\": { \"resource\": false }",
 	", \"oauth\": { \"resource\": \"https://r.example/\" }",
 	", \"oauth\": { \"tokenEndpoint\": \"https://t.example/t\" }",
+	", \"oauth\": { \"grant\": \"device_code\" }",
+	", \"oauth\": { \"clientSecretCredential\": \"s\" }",
+	", \"oauth\": { \"clientSecretCommand\": [\"/s\"] }",
+	", \"oauth\": { \"clientMetadataUrl\": \"https://c.example/c\" }",
+	KEY "\"privateKeyFile\": \"/k\" }", KEY "\"privateKeyFile\": \"/l\" }",
+	KEY "\"privateKeyFile\": \"/k\", \"privateKeyId\": \"i\" }",
+	", \"oauth\": { \"issuer\": \"https://i.example\" }",
+	", \"oauth\": { \"authorizationEndpoint\": \"https://t.example/t\" }",
+	", \"oauth\": { \"authorizeParams\": { \"a\": \"b\" } }",
+	", \"oauth\": { \"authorizeParams\": { \"a\": \"c\" } }",
+	", \"oauth\": { \"redirectPort\": 9999 }", ", \"oauth\": { \"assumePkce\": true }",
+	", \"oauth\": { \"allowPrivate\": true }",
+	IDP("\"issuer\": \"https://i.example\""), IDP("\"tokenEndpoint\": \"https://i.example\""),
+	IDP("\"issuer\": \"https://i.example\", \"clientSecretFile\": \"/s\""),
+	IDP("\"issuer\": \"https://i.example\", \"subjectTokenType\": \"a:b\""),
+	", \"sessionRecovery\": false",
 	", \"auth\": \"bearer\", \"bearer\": { \"file\": \"/f\" }",
+	", \"auth\": \"bearer\", \"bearer\": { \"credential\": \"f\" }",
 	", \"auth\": \"bearer\", \"bearer\": { \"command\": [\"/c\"] }",
 	", \"auth\": \"bearer\", \"bearer\": { \"command\": [\"/c\", \"d\"] }",
 	", \"auth\": \"bearer\", \"bearer\": { \"command\": [\"/c\", \"e\"] }",
@@ -84,6 +105,13 @@ START_TEST(parts_of_the_top)
 	ck_assert(!config_same(&other, &plain, "socket."));
 	ck_assert(!config_same(&other, &plain, "log."));
 	ck_assert(config_same(&other, &plain, "store."));
+	ck_assert(config_same(&other, &plain, "login."));
+	config_free(&other);
+	other = parsed("", ", \"login\": { \"command\": [\"/c\", \"{url}\"] }");
+	ck_assert(!config_same(&other, &plain, "login."));
+	config_free(&other);
+	other = parsed("", ", \"login\": { \"wait\": 1 }");
+	ck_assert(!config_same(&other, &plain, "login."));
 	config_free(&other);
 	config_free(&plain);
 }

@@ -16,6 +16,7 @@ static const char *const names[] = {
 	[REASON_STORE] = "store",
 	[REASON_DRAINING] = "draining",
 	[REASON_LIMIT] = "limit",
+	[REASON_DAEMON_UNREACHABLE] = "daemon_unreachable",
 };
 
 /* The document that failure_json() appends; rpc_text NULL: no body was seen. */
@@ -67,7 +68,7 @@ START_TEST(test_reason)
 	ck_assert_ptr_nonnull(strstr(words, "linear"));
 	ck_assert_ptr_nonnull(strstr(words, hint));
 	ck_assert_str_eq(hint, _i == REASON_LOGIN_REQUIRED || _i == REASON_INSUFFICIENT_SCOPE ?
-	    "mcp-authctl token import linear" : "mcp-authctl status linear");
+	    "mcp-authctl login linear" : "mcp-authctl status linear");
 	cJSON_Delete(d);
 }
 END_TEST

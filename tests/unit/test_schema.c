@@ -104,7 +104,7 @@ same_range(const struct config_key *key, const cJSON *node)
 	ck_assert_msg(fabs(lowest->valuedouble - key->min) < 1e-9 &&
 	    fabs(highest->valuedouble - key->max) < 1e-9, "%s: another range", key->path);
 	ck_assert_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(node, "type")),
-	    key->type == CONFIG_COUNT ? "integer" : "number");
+	    key->type == CONFIG_SECONDS ? "number" : "integer");
 }
 
 static void
@@ -120,7 +120,7 @@ same_type(const struct config_key *key, const cJSON *node)
 		ck_assert_msg(type != NULL && strcmp(type, "boolean") == 0, "%s", key->path);
 	if (key->choices != NULL)
 		same_choices(key, cJSON_GetObjectItem(node, "enum"));
-	if (key->type == CONFIG_SECONDS || key->type == CONFIG_COUNT)
+	if (key->type == CONFIG_SECONDS || key->type == CONFIG_COUNT || key->type == CONFIG_PORT)
 		same_range(key, node);
 }
 
