@@ -41,6 +41,23 @@
 #define REDIRECTS_MAX	3		/* same-origin 307/308: nobody honest needs more */
 #define USER_TIMEOUT	(30 * SEC)	/* F1: unacknowledged data to a dead peer */
 
+/* Login (contract H, WIRE A) */
+#define LOGIN_LIMIT	(300 * SEC)	/* one flow, from the wish to the saved token: people fetch their phone */
+#define LOGIN_RETRY	(30 * SEC)	/* H3: no second automatic flow before, doubling ... */
+#define LOGIN_RETRY_MAX	(1 * HOUR_MS)	/* ... to this: a browser window every half minute is an attack */
+#define STEP_UPS	3		/* H3, A11: authorizations for one challenged scope */
+#define LOGIN_HELD	64		/* H6: exchanges held for one upstream's login */
+#define DISCOVERY_WAIT	(30 * SEC)	/* all metadata of one login */
+#define METADATA_BODY	(256 * KIB)	/* one metadata document, or a registration's answer */
+#define METADATA_LIST	32		/* authorization servers, or methods, that one document names */
+#define DISCOVERY_HOPS	3		/* redirects of one metadata document */
+#define REVOKE_WAIT	(10 * SEC)	/* H4: best effort; the local logout is done already */
+#define DEVICE_LIFETIME	(300 * SEC)	/* of a device code whose server says nothing usable */
+#define DEVICE_INTERVAL	(5 * SEC)	/* RFC 8628 section 3.2: between polls, unless said otherwise ... */
+#define DEVICE_INTERVAL_MIN (1 * SEC)	/* ... but nobody makes us poll in a tight loop */
+#define USER_CODE_BYTES	64		/* a person types it */
+#define ASSERTION_LIFE	(60 * SEC)	/* a client assertion is used at once */
+
 /* HTTP */
 #define HEADER_BYTES	(64 * KIB)	/* (key) request heads; also every upstream response head */
 #define HEADER_FIELDS	128		/* fields of one head: three times what proxies add */
@@ -59,6 +76,26 @@
 #define CLIENTS_PER_USER 2048		/* (key) */
 #define CLIENT_IDLE	(600 * SEC)	/* (key) a local connection that says nothing */
 #define FD_RESERVE	64		/* descriptors kept for links, the store and logs */
+
+/* Lines of JSON: the daemon is the MCP client (WIRE, column N) */
+#define EVENT_ID_BYTES	(4 * KIB)	/* an SSE event id that is worth sending back */
+#define STREAM_RETRY_MIN (1 * SEC)	/* L10: between two tries of a stream, if the server says nothing ... */
+#define STREAM_RETRY_FLOOR 50		/* ... and whatever it says: faster is a loop, not a poll */
+#define STREAM_RETRY_MAX (1 * HOUR_MS)	/* a longer `retry:` would be a stream that never comes back */
+#define STREAM_STABLE	(10 * SEC)	/* L12: a stream that lived so long resets the back-off */
+#define STREAM_NONE_MIN	(60 * SEC)	/* L12: a server that refuses GET is asked again after this, doubling ... */
+#define STREAM_NONE_MAX	(1 * HOUR_MS)	/* ... to this */
+#define ANSWERED_LINGER	(2 * SEC)	/* for a server to end a stream whose answer it gave: the link can then be used again */
+#define DELETE_WAIT	(5 * SEC)	/* L8: nobody waits for its answer, but a drain does */
+#define PEEK_BYTES	(64 * KIB)	/* of an answer with an error status: what is longer is no JSON-RPC error */
+#define LINE_FREE	(64 * KIB)	/* of a line or an answer that is gathered: not charged to held_bytes */
+#define ASKED_MAX	256		/* requests of a server that one client has not answered */
+#define REPEATS_MAX	256		/* G1: setLevel and subscriptions that are repeated on a new session ... */
+#define REPEAT_BYTES	(256 * KIB)	/* ... of one client, all together */
+#define TOOLS_BYTES	(4 * MIB)	/* M11: a tools/list answer that is looked at; also the schemas kept */
+#define TOOLS_PAGES	128		/* M4: of one tools/list of our own */
+#define TOOL_PARAMS	64		/* M4: marked parameters of one tool; a request head must hold them */
+#define TOOL_DEPTH	32		/* M4: properties within properties */
 
 /* JSON and text */
 #define JSON_DEPTH	256		/* nesting: cJSON's own limit is 1000 */

@@ -47,6 +47,10 @@ static const struct text texts[] = {
 	TEXT(auth_method, TEXT_VSCHAR, false, false, "auth_method is not a usable text"),
 	TEXT(resource, TEXT_VSCHAR, false, true, "resource is not a usable text"),
 	TEXT(scope, TEXT_VSCHAR, false, true, "scope is not a usable text"),
+	TEXT(revocation_endpoint, TEXT_URL, false, true,
+	    "revocation_endpoint is not an http(s) URL"),
+	TEXT(resource_metadata, TEXT_URL, false, false, "resource_metadata is not a usable text"),
+	TEXT(redirect_uri, TEXT_VSCHAR, false, false, "redirect_uri is not a usable text"),
 	TEXT(access_token, TEXT_TOKEN, true, true,
 	    "access_token is missing or not a token (printable ASCII without blanks)"),
 	TEXT(refresh_token, TEXT_VSCHAR, false, true, "refresh_token is not a usable text")
@@ -99,6 +103,17 @@ text_fits(const char *s, enum text_kind kind)
 	return false;
 }
 
+/* A registration has a client id in the place of a token. */
+static bool
+is_required(const struct record *rec, const struct text *t)
+{
+	if (rec->name == NULL || strcmp(rec->name, RECORD_CLIENT) != 0)
+		return t->required;
+	if (t->offset == offsetof(struct record, access_token))
+		return false;
+	return t->required || t->offset == offsetof(struct record, client_id);
+}
+
 static enum text_kind
 stored_kind(const struct text *t)
 {
@@ -112,7 +127,7 @@ take_text(const cJSON *doc, const struct text *t, enum text_kind kind, struct re
 	const cJSON *item = json_member(doc, t->key);
 
 	if (item == NULL)
-		return t->required ? -EBADMSG : 0;
+		return is_required(rec, t) ? -EBADMSG : 0;
 	if (!cJSON_IsString(item) || !text_fits(item->valuestring, kind))
 		return -EBADMSG;
 	*text_of(rec, t) = strdup(item->valuestring);
@@ -132,6 +147,17 @@ take_integer(const cJSON *doc, const char *key, double low, int64_t *ret)
 	    item->valuedouble != (double)(int64_t)item->valuedouble)
 		return -EBADMSG;
 	*ret = (int64_t)item->valuedouble;
+	return 0;
+}
+
+static int
+take_bool(const cJSON *doc, const char *key, bool *ret)
+{
+	const cJSON *item = json_member(doc, key);
+
+	if (item != NULL && !cJSON_IsBool(item))
+		return -EBADMSG;
+	*ret = cJSON_IsTrue(item);
 	return 0;
 }
 
@@ -173,7 +199,7 @@ take_intent(const cJSON *doc, struct record *rec)
 }
 
 static int
-take_numbers(const cJSON *doc, struct record *rec, const char **ret_why)
+take_rest(const cJSON *doc, struct record *rec, const char **ret_why)
 {
 	if (take_integer(doc, "expires_at", -EXACT, &rec->expires_at) < 0)
 		*ret_why = "expires_at is not usable";
@@ -181,6 +207,8 @@ take_numbers(const cJSON *doc, struct record *rec, const char **ret_why)
 		*ret_why = "lifetime is not usable";
 	else if (take_integer(doc, "obtained_at", -EXACT, &rec->obtained_at) < 0)
 		*ret_why = "obtained_at is not usable";
+	else if (take_bool(doc, "registered", &rec->registered) < 0)
+		*ret_why = "registered is not usable";
 	else if (take_hash(doc, "dead", rec->dead) < 0)
 		*ret_why = "dead is not usable";
 	else if (take_intent(doc, rec) < 0)
@@ -220,7 +248,7 @@ take_document(const cJSON *doc, struct record *rec, const char **ret_why)
 			return r;
 		}
 	}
-	return take_numbers(doc, rec, ret_why);
+	return take_rest(doc, rec, ret_why);
 }
 
 static struct record *
@@ -281,6 +309,8 @@ print_rest(const struct record *rec, struct buf *out)
 		r = print_number(out, "lifetime", rec->lifetime);
 	if (r == 0)
 		r = print_number(out, "obtained_at", rec->obtained_at);
+	if (r == 0 && rec->registered)
+		r = buf_adds(out, ",\n  \"registered\": true");
 	if (r == 0 && rec->dead[0] != '\0')
 		r = buf_addf(out, ",\n  \"dead\": \"%s\"", rec->dead);
 	if (r == 0 && rec->intent.hash[0] != '\0')
@@ -299,7 +329,7 @@ record_print(const struct record *rec, struct buf *out)
 	r = buf_addf(out, "{\n  \"v\": %d", VERSION_1);
 	for (i = 0; i < nitems(texts) && r == 0; i++) {
 		s = text_in(rec, &texts[i]);
-		if ((s == NULL || *s == '\0') && !texts[i].required)
+		if ((s == NULL || *s == '\0') && !is_required(rec, &texts[i]))
 			continue;
 		if (s == NULL || !text_fits(s, stored_kind(&texts[i])))
 			return -EINVAL;

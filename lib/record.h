@@ -6,6 +6,14 @@
 
 #define HASH_HEX	65	/* SHA-256 in hex, with NUL */
 
+/*
+ * A dynamic registration is kept as a record of its own, by issuer (WIRE A8,
+ * A9): its name is RECORD_CLIENT, which no upstream can have, its url the
+ * issuer (with "#device" behind it for a client of RFC 8628); it has client_id, maybe client_secret (expires_at is the secret's),
+ * auth_method, redirect_uri, and no tokens.
+ */
+#define RECORD_CLIENT	"@client"
+
 struct record {
 	char	*name, *url;		/* the key: upstream name, canonical URL */
 	char	*issuer;		/* NULL: none stored; the token endpoint's origin is pinned (C7) */
@@ -13,7 +21,11 @@ struct record {
 	char	*client_id, *client_secret;
 	char	*auth_method;		/* token_endpoint_auth_method; NULL = none, or client_secret_basic with a secret */
 	char	*resource, *scope;
-	char	*access_token, *refresh_token;	/* refresh_token NULL if there is none */
+	char	*revocation_endpoint;	/* NULL: the server named none */
+	char	*resource_metadata;	/* URL of the protected-resource metadata, for VERIFY (C7); NULL: the well-known ones */
+	char	*redirect_uri;		/* of a registration: the one registered */
+	bool	 registered;		/* client_id came by dynamic registration */
+	char	*access_token, *refresh_token;	/* refresh_token NULL if there is none; access_token NULL in a registration alone */
 	int64_t	 expires_at;		/* wall ms or EXPIRES_UNKNOWN */
 	int64_t	 lifetime;		/* ms, 0 unknown */
 	int64_t	 obtained_at;		/* wall ms */

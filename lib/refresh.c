@@ -23,7 +23,6 @@
 #define BUSY						\
 	[REFRESH_CHANGED] = NOTE,			\
 	[REFRESH_DUE ... REFRESH_REJECTED] = STAY,	\
-	[REFRESH_LOGIN_BEGUN] = STAY,			\
 	[REFRESH_LOGIN ... REFRESH_LOGOUT] = BUG,	\
 	[REFRESH_TIMER] = STAY
 
@@ -36,7 +35,6 @@ const struct refresh_cell refresh_grid[REFRESH_STATES][REFRESH_EVENTS] = {
 	[REFRESH_VOID] = {
 		[REFRESH_CHANGED]	= GO(LOADING, A_REREAD),
 		[REFRESH_DUE ... REFRESH_REJECTED] = BUG,
-		[REFRESH_LOGIN_BEGUN]	= STAY,
 		[REFRESH_LOGIN ... REFRESH_LOGOUT] = BUG,
 		[REFRESH_DRAIN]		= STAY,
 		[REFRESH_TIMER]		= STAY,
@@ -58,7 +56,6 @@ const struct refresh_cell refresh_grid[REFRESH_STATES][REFRESH_EVENTS] = {
 		[REFRESH_DUE]		= GO(LOCKING, A_LOCK),
 		[REFRESH_EXPIRED]	= GO(LOCKING, A_LOCK),
 		[REFRESH_REJECTED]	= GO(LOCKING, A_LOCK),
-		[REFRESH_LOGIN_BEGUN]	= STAY,
 		[REFRESH_LOGIN]		= GO(LOGIN_LOCKING, A_LOCK),
 		[REFRESH_LOGOUT]	= GO(LOGOUT_LOCKING, A_LOCK),
 		[REFRESH_DRAIN]		= GO(IDLE, A_FAIL),
@@ -162,7 +159,6 @@ const struct refresh_cell refresh_grid[REFRESH_STATES][REFRESH_EVENTS] = {
 	[REFRESH_UNPERSISTED] = {
 		[REFRESH_CHANGED]	= NOTE,
 		[REFRESH_DUE ... REFRESH_REJECTED] = STAY,
-		[REFRESH_LOGIN_BEGUN]	= STAY,
 		[REFRESH_LOGIN]		= GO(LOGIN_SAVING, A_SAVE_LOGIN),
 		[REFRESH_LOGOUT]	= GO(LOGOUT_DELETING, A_DELETE),
 		[REFRESH_DRAIN]		= GO(REPERSISTING, A_PERSIST),
@@ -386,9 +382,6 @@ judge(struct refresh *r, enum refresh_event ev, const struct now *now)
 		r->draining = true;
 		r->reason = REASON_DRAINING;
 		break;
-	case REFRESH_LOGIN_BEGUN:
-		r->login_runs = true;
-		break;
 	case REFRESH_REJECTED:
 	case REFRESH_EXPIRED:
 	case REFRESH_DUE:
@@ -488,7 +481,7 @@ refresh_forgive(struct refresh *r)
 	forget_troubles(r);
 	r->reject_until = r->reject_delay = 0;
 	r->breaker_until = r->breaker_delay = 0;
-	r->probing = r->login_runs = r->unreadable = false;
+	r->probing = r->unreadable = false;
 	r->suspect = 0;
 }
 
@@ -525,13 +518,28 @@ saw_in_doubt(const struct refresh *r, const struct now *now)
 	return unknown_left(s, now) > 0 ? REFRESH_HELD : REFRESH_RENEW;
 }
 
+/* No refresh token is spent, so no intent is in the store: what was tried is known here alone. */
+static void
+keep_tries(struct refresh *r)
+{
+	if (!r->renews_itself || r->stored.access != r->cur.access)
+		return;
+	r->stored.tries = r->cur.tries;
+	r->stored.tried_at = r->cur.tried_at;
+}
+
 enum refresh_event
 refresh_saw_stored(struct refresh *r, enum refresh_stored what,
     const struct refresh_facts *facts, const struct now *now)
 {
+	static const struct refresh_facts nothing_yet = { .renewable = true };
+
 	switch (what) {
 	case REFRESH_ABSENT:
-		return REFRESH_GONE;
+		if (!r->renews_itself)
+			return REFRESH_GONE;
+		facts = &nothing_yet;
+		break;
 	case REFRESH_UNREADABLE:
 		return REFRESH_BAD;
 	case REFRESH_FOUND:
@@ -540,6 +548,7 @@ refresh_saw_stored(struct refresh *r, enum refresh_stored what,
 	if (facts->foreign)
 		return REFRESH_OTHER_ISSUER;
 	r->stored = *facts;
+	keep_tries(r);
 	if (r->state == REFRESH_LOADING)
 		return REFRESH_LOADED;
 	return r->state == REFRESH_DOUBTING ? saw_in_doubt(r, now) : saw_under_lock(r, now);
@@ -551,6 +560,11 @@ refresh_saw_token(struct refresh *r, enum token_class class,
 {
 	if (class != TOKEN_STRIKE)
 		r->strikes = 0;
+	else if (++r->strikes >= STRIKES)
+		class = TOKEN_DEAD;
+	/* Nothing of ours is dead: the secret, the key or the assertion is wrong. */
+	if (class == TOKEN_DEAD && r->renews_itself)
+		class = TOKEN_REFUSED;
 	switch (class) {
 	case TOKEN_OK:
 		r->minted = *facts;
@@ -563,8 +577,6 @@ refresh_saw_token(struct refresh *r, enum token_class class,
 		r->refusals += r->refusals < 16;
 		return REFRESH_TOKEN_REFUSED;
 	case TOKEN_STRIKE:
-		if (++r->strikes >= STRIKES)
-			return REFRESH_TOKEN_DEAD;
 		back_off_short(r, REASON_UPSTREAM_UNREACHABLE, 0, now);
 		return REFRESH_TOKEN_STRIKE;
 	case TOKEN_TRANSIENT:
@@ -604,7 +616,8 @@ refuse(struct failure *ret, enum reason why, int64_t retry_ms)
 bool
 refresh_login_required(const struct refresh *r, const struct now *now)
 {
-	return !r->cur.renewable && !live(&r->cur, now) && !r->unreadable &&
+	return (r->cur.access == 0 || !r->cur.renewable) && !r->renews_itself &&
+	    !live(&r->cur, now) && !r->unreadable &&
 	    r->state != REFRESH_VOID && r->state != REFRESH_LOADING;
 }
 
@@ -631,6 +644,8 @@ static enum refresh_verdict
 ask_renewal(const struct refresh *r, uint64_t after, const struct now *now,
     enum refresh_event *ret_event, struct failure *ret)
 {
+	bool rejected = after != 0 && after == r->generation;
+
 	if (r->state == REFRESH_UNPERSISTED)
 		return ask_later(r, now, ret);
 	if (r->state != REFRESH_IDLE)
@@ -639,11 +654,11 @@ ask_renewal(const struct refresh *r, uint64_t after, const struct now *now,
 		refuse(ret, REASON_DRAINING, 0);
 	else if (r->retry_at > now->boot)
 		return ask_later(r, now, ret);
-	else if (!r->unreadable &&
-	    (r->cur.access == 0 || (!r->cur.renewable && after != r->generation)) && !r->rereads)
+	else if (!r->unreadable && !r->rereads && !r->renews_itself &&
+	    (r->cur.access == 0 || (!r->cur.renewable && !rejected)))
 		refuse(ret, REASON_LOGIN_REQUIRED, 0);
 	else {
-		*ret_event = after == r->generation ? REFRESH_REJECTED : REFRESH_EXPIRED;
+		*ret_event = rejected ? REFRESH_REJECTED : REFRESH_EXPIRED;
 		return REFRESH_WAIT;
 	}
 	return REFRESH_FAIL;
@@ -768,8 +783,8 @@ static const char *const state_names[] = {
 static_assert(nitems(state_names) == REFRESH_STATES, "a name for each state");
 
 static const char *const event_names[] = {
-	NAME(CHANGED), NAME(DUE), NAME(EXPIRED), NAME(REJECTED), NAME(LOGIN_BEGUN),
-	NAME(LOGIN), NAME(LOGOUT), NAME(DRAIN), NAME(TIMER), NAME(LOCKED),
+	NAME(CHANGED), NAME(DUE), NAME(EXPIRED), NAME(REJECTED), NAME(LOGIN),
+	NAME(LOGOUT), NAME(DRAIN), NAME(TIMER), NAME(LOCKED),
 	NAME(LOCK_TIMEOUT), NAME(LOCK_FAILED), NAME(LOADED), NAME(NEWER), NAME(RENEW),
 	NAME(RENEW_VERIFY), NAME(SPENT), NAME(HELD), NAME(UNCHANGED), NAME(GONE),
 	NAME(BAD), NAME(OTHER_ISSUER), NAME(VERIFIED), NAME(MISMATCH), NAME(TOKEN_OK),

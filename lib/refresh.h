@@ -47,7 +47,6 @@ enum refresh_event {
 	REFRESH_DUE,		/* B3: live, but due */
 	REFRESH_EXPIRED,
 	REFRESH_REJECTED,	/* E2: 401 for the current generation */
-	REFRESH_LOGIN_BEGUN,	/* an interactive login is running (H6) */
 	REFRESH_LOGIN,		/* its record is there; also token import */
 	REFRESH_LOGOUT,
 	REFRESH_DRAIN,		/* K */
@@ -149,8 +148,15 @@ struct refresh {
 	bool	 after_401;		/* this transaction was asked for by a 401 */
 	bool	 unpersisted;		/* a persist is owed */
 	bool	 draining;
-	bool	 login_runs;
 	bool	 rereads;		/* a static bearer: reading it again is its renewal (A4) */
+	/*
+	 * A grant that needs no person (C6: client credentials, id_jag); set
+	 * by the driver, whose facts then say renewable.  An absent entry is
+	 * a token to be fetched, not a login (so is one of another issuer:
+	 * say ABSENT): A_TAKE then finds no record.  A_INTENT and A_CLEAR
+	 * have nothing to save and succeed: the tries are counted here alone.
+	 */
+	bool	 renews_itself;
 	bool	 noted;			/* a change came while busy */
 	bool	 unreadable;		/* the last load said BAD */
 	/* back-off of the transaction (D) */

@@ -7,8 +7,14 @@
 
 #include "challenge.h"
 #include "config.h"
+#include "device.h"
+#include "discovery.h"
 #include "failure.h"
 #include "json.h"
+#include "oauth.h"
+#include "redirect.h"
+#include "registration.h"
+#include "scope.h"
 
 static long	left = -1;		/* allocations that still succeed; -1: all */
 static bool	failed_once;
@@ -137,8 +143,13 @@ do_config(void)
 {
 	static const char	text[] = "{\"mcpServers\":{\"a\":{\"url\":\"https://h\",\"auth\":\"none\","
 	    "\"oauth\":{\"clientId\":\"c\",\"scopes\":[\"a\",\"b\"],\"issuer\":\"https://i\","
-	    "\"resource\":\"x:y\",\"tokenEndpointAuthMethod\":\"none\"},\"listen\":\"/s\"},"
-	    "\"b\":{\"url\":\"https://h\"}},\"socket\":{\"hosts\":[\"a\",\"b\"]}}";
+	    "\"resource\":\"x:y\",\"tokenEndpointAuthMethod\":\"none\","
+	    "\"authorizeParams\":{\"p\":\"q\"}},\"listen\":\"/s\"},"
+	    "\"b\":{\"url\":\"https://h\",\"oauth\":{\"grant\":\"id_jag\",\"clientId\":\"c\","
+	    "\"clientSecretCommand\":[\"/c\",\"d\"],\"idp\":{\"issuer\":\"https://j\","
+	    "\"clientId\":\"e\",\"subjectTokenFile\":\"/t\"}}},"
+	    "\"d\":{\"url\":\"https://h\",\"oauth\":{\"clientMetadataUrl\":\"https://h/c\"}}},"
+	    "\"login\":{\"command\":[\"/o\",\"{url}\"]},\"socket\":{\"hosts\":[\"a\",\"b\"]}}";
 	struct config_error	error;
 	struct config		c;
 	int			r;
@@ -149,7 +160,138 @@ do_config(void)
 	return r;
 }
 
-static int	(*const steps[])(void) = { do_json, do_jsonrpc, do_failure, do_challenge, do_config };
+/* Probe, a place without and one with metadata, the server's; then its end. */
+static int
+do_discovery(void)
+{
+	static const char	*const bodies[] = { "", "", "{\"resource\":\"https://h\","
+	    "\"authorization_servers\":[\"https://a/b\"],\"scopes_supported\":[\"s\"]}",
+	    "<html>", "{\"issuer\":\"https://a/b\",\"authorization_endpoint\":\"https://a\","
+	    "\"token_endpoint\":\"https://a\",\"token_endpoint_auth_methods_supported\":[\"none\"],"
+	    "\"scopes_supported\":[\"offline_access\"]}" };
+	struct config_upstream	u = { 0 };
+	struct discovery_answer	a = { 0 };
+	struct discovery_result	res = { 0 };
+	struct challenge	c = { .bearer = true, .scope = (char *)"x",
+	    .resource_metadata = (char *)"https://h/meta" };
+	struct discovery	*d = NULL;
+	const struct url	*url;
+	size_t			i;
+	int			r;
+
+	r = url_parse("https://h/mcp", 13, &u.url);
+	if (r == 0 && (d = discovery_new(&u, NULL, false)) == NULL)
+		r = -ENOMEM;
+	for (i = 0; i < nitems(bodies) && r == 0; i++) {
+		a = (struct discovery_answer){ .status = i == 0 ? 401 : i == 1 ? 404 : 200,
+		    .body = bodies[i], .n = strlen(bodies[i]), .challenge = &c };
+		r = discovery_answer(d, &a);
+	}
+	if (d != NULL && discovery_next(d, &url) != (r == 0 ? DISCOVERY_DONE : DISCOVERY_FAILED))
+		r = -EINVAL;
+	if (r == 0)
+		discovery_take(d, &res);
+	discovery_result_free(&res);
+	discovery_free(d);
+	url_free(&u.url);
+	return r;
+}
+
+static int
+do_oauth(void)
+{
+	struct oauth_request		r = OAUTH_REQUEST_INIT;
+	struct oauth_client		c = { .id = "i", .secret = "s" };
+	struct oauth_authorization	a = { .endpoint = "https://as/a", .client_id = "i",
+	    .redirect_uri = "r", .state = "s", .challenge = "c",
+	    .params = (char *[]){ (char []){ "p" }, (char []){ "v" }, NULL } };
+	struct buf			url = BUF_INIT(0);
+	int				e = oauth_code_request(&r, &c, "c", "r", "v", "x");
+
+	if (e == 0)
+		e = oauth_authorization_url(&url, &a);
+	buf_free(&url);
+	oauth_request_free(&r);
+	return e;
+}
+
+/* Has no error of its own: without memory a redirect is not taken for ours. */
+static int
+do_redirect(void)
+{
+	static const char	query[] = "code=a%20b&state=s&iss=i&session=1";
+	struct redirect_expected expected = { .state = "s", .issuer = "i" };
+	struct redirect		r;
+	enum redirect_verdict	v = redirect_parse(query, sizeof(query) - 1, &expected, &r);
+
+	if (v != REDIRECT_CODE && r.code != NULL)
+		return -EINVAL;
+	redirect_free(&r);
+	return v == REDIRECT_CODE ? 0 : v == REDIRECT_FOREIGN ? -ENOMEM : -EINVAL;
+}
+
+static int
+do_device(void)
+{
+	static const char	text[] = "{\"device_code\":\"d\",\"user_code\":\"u\","
+	    "\"verification_uri\":\"https://h/\",\"verification_uri_complete\":\"https://h/?c\"}";
+	struct device		d;
+	const char		*why;
+	int			r = device_parse(text, sizeof(text) - 1, &d, &why);
+
+	if (r == 0 && d.verification_uri_complete == NULL)
+		r = -EINVAL;
+	if (r == 0)
+		device_free(&d);
+	return r;
+}
+
+static int
+do_registration(void)
+{
+	static const char	text[] = "{\"client_id\":\"c\",\"client_secret\":\"s\","
+	    "\"token_endpoint_auth_method\":\"client_secret_post\"}";
+	struct registration	reg;
+	const char		*why;
+	int			r = registration_parse(text, sizeof(text) - 1, &reg, &why);
+
+	if (r == 0)
+		registration_free(&reg);
+	return r;
+}
+
+static int
+do_scope(void)
+{
+	struct buf	out = BUF_INIT(0);
+	int		r = scope_union(&out, "a b", "c");
+
+	buf_free(&out);
+	return r;
+}
+
+static int
+do_record(void)
+{
+	static const char	text[] = "{\"v\":1,\"name\":\"n\",\"url\":\"u\",\"access_token\":\"a\","
+	    "\"revocation_endpoint\":\"r\",\"resource_metadata\":\"m\",\"redirect_uri\":\"x\"}";
+	const char		*why;
+	struct record		*rec, *copy;
+	int			err = 0;
+
+	if ((rec = record_parse(text, sizeof(text) - 1, &err, &why)) == NULL)
+		return err;
+	if ((copy = record_copy(rec)) == NULL)
+		err = -ENOMEM;
+	record_free(copy);
+	record_free(rec);
+	return err;
+}
+
+static int	(*const steps[])(void) = {
+	do_json, do_jsonrpc, do_failure, do_challenge, do_config, do_discovery, do_oauth,
+	do_redirect, do_device, do_registration, do_scope, do_record,
+};
 
 START_TEST(test_each_allocation)
 {

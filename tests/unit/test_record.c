@@ -25,6 +25,10 @@ full(void)
 	rec->auth_method = strdup("client_secret_post");
 	rec->resource = strdup("https://mcp.example/mcp");
 	rec->scope = strdup("a b");
+	rec->revocation_endpoint = strdup("https://as.example/revoke");
+	rec->resource_metadata = strdup("https://mcp.example/.well-known/x/mcp");
+	rec->redirect_uri = strdup("http://127.0.0.1:4711/callback");
+	rec->registered = true;
 	rec->access_token = strdup("at");
 	rec->refresh_token = strdup("r t");
 	rec->expires_at = NOW + 3600 * SEC;
@@ -50,6 +54,10 @@ assert_same(const struct record *a, const struct record *b)
 	ck_assert_pstr_eq(a->auth_method, b->auth_method);
 	ck_assert_pstr_eq(a->resource, b->resource);
 	ck_assert_pstr_eq(a->scope, b->scope);
+	ck_assert_pstr_eq(a->revocation_endpoint, b->revocation_endpoint);
+	ck_assert_pstr_eq(a->resource_metadata, b->resource_metadata);
+	ck_assert_pstr_eq(a->redirect_uri, b->redirect_uri);
+	ck_assert(a->registered == b->registered);
 	ck_assert_pstr_eq(a->access_token, b->access_token);
 	ck_assert_pstr_eq(a->refresh_token, b->refresh_token);
 	ck_assert_int_eq(a->expires_at, b->expires_at);
@@ -102,6 +110,27 @@ START_TEST(test_round_trip_bare)
 	rec.scope = NULL;
 	assert_same(&rec, back);
 	record_free(back);
+}
+END_TEST
+
+/* A8, A9: a registration has a client id in the place of a token. */
+START_TEST(test_round_trip_registration)
+{
+	struct record rec = { .name = (char []){ RECORD_CLIENT }, .url = (char []){ "https://as/" },
+	    .client_id = (char []){ "id" }, .client_secret = (char []){ "s" },
+	    .auth_method = (char []){ "client_secret_basic" },
+	    .redirect_uri = (char []){ "http://127.0.0.1:4711/callback" },
+	    .registered = true, .expires_at = NOW };
+	struct record *back = reread(&rec), *copy = record_copy(back);
+	struct buf b = BUF_SECRET(0);
+
+	assert_same(&rec, back);
+	assert_same(&rec, copy);
+	record_free(back);
+	record_free(copy);
+	rec.client_id = NULL;
+	ck_assert_int_eq(record_print(&rec, &b), -EINVAL);
+	buf_free(&b);
 }
 END_TEST
 
@@ -162,6 +191,12 @@ static const struct {
 	{ "{" KEY ",\"expires_at\":1e300}", -EBADMSG, "expires_at" },
 	{ "{" KEY ",\"lifetime\":-1}", -EBADMSG, "lifetime" },
 	{ "{" KEY ",\"obtained_at\":[]}", -EBADMSG, "obtained_at" },
+	{ "{" KEY ",\"registered\":1}", -EBADMSG, "registered" },
+	{ "{" KEY ",\"registered\":null}", -EBADMSG, "registered" },
+	{ "{" KEY ",\"redirect_uri\":[]}", -EBADMSG, "redirect_uri" },
+	{ "{\"v\":1,\"name\":\"@client\",\"url\":\"u\"}", -EBADMSG, "client_id" },
+	{ "{\"v\":1,\"name\":\"@clients\",\"url\":\"u\",\"client_id\":\"c\"}", -EBADMSG,
+	    "access_token" },
 	{ "{" KEY ",\"dead\":\"\"}", -EBADMSG, "dead" },
 	{ "{" KEY ",\"dead\":\"" HASH_A "0\"}", -EBADMSG, "dead" },
 	{ "{" KEY ",\"dead\":true}", -EBADMSG, "dead" },
@@ -289,7 +324,8 @@ START_TEST(test_import_all)
 	struct record *rec = import("{\"access_token\":\"at\",\"refresh_token\":\"r t\","
 	    "\"expires_at\":1700000100,\"token_endpoint\":\"https://as.example/token\","
 	    "\"issuer\":\"https://as.example\",\"client_id\":\"id\",\"client_secret\":\"s\","
-	    "\"resource\":\"https://h/mcp\",\"scope\":\"a b\"}\n");
+	    "\"resource\":\"https://h/mcp\",\"scope\":\"a b\","
+	    "\"revocation_endpoint\":\"https://as.example/revoke\"}\n");
 
 	ck_assert_str_eq(rec->access_token, "at");
 	ck_assert_str_eq(rec->refresh_token, "r t");
@@ -299,6 +335,8 @@ START_TEST(test_import_all)
 	ck_assert_str_eq(rec->client_secret, "s");
 	ck_assert_str_eq(rec->resource, "https://h/mcp");
 	ck_assert_str_eq(rec->scope, "a b");
+	ck_assert_str_eq(rec->revocation_endpoint, "https://as.example/revoke");
+	ck_assert(rec->resource_metadata == NULL && rec->redirect_uri == NULL && !rec->registered);
 	ck_assert_int_eq(rec->expires_at, NOW + 100 * SEC);
 	ck_assert_int_eq(rec->lifetime, 0);
 	ck_assert_int_eq(rec->obtained_at, NOW);
@@ -360,6 +398,9 @@ static const struct {
 	{ "{\"access_token\":\"a\",\"client_secret\":\"s\"}", "client_id" },
 	{ "{\"access_token\":\"a\",\"token_endpoint\":\"as.example/token\"}", "token_endpoint" },
 	{ "{\"access_token\":\"a\",\"token_endpoint\":\"ftp://h/\"}", "token_endpoint" },
+	{ "{\"access_token\":\"a\",\"revocation_endpoint\":\"/revoke\"}", "revocation_endpoint" },
+	{ "{\"access_token\":\"a\",\"registered\":true}", "member" },
+	{ "{\"access_token\":\"a\",\"redirect_uri\":\"http://127.0.0.1/\"}", "member" },
 	{ "{\"access_token\":\"a\",\"issuer\":{}}", "issuer" },
 	{ "{\"access_token\":\"a\",\"resource\":\"\\u0001\"}", "resource" },
 	{ "{\"access_token\":\"a\",\"scope\":[\"a\"]}", "scope" },
@@ -438,6 +479,10 @@ START_TEST(test_renew)
 	ck_assert_str_eq(rec->issuer, old->issuer);
 	ck_assert_str_eq(rec->resource, old->resource);
 	ck_assert_str_eq(rec->token_endpoint, old->token_endpoint);
+	ck_assert_str_eq(rec->revocation_endpoint, old->revocation_endpoint);
+	ck_assert_str_eq(rec->resource_metadata, old->resource_metadata);
+	ck_assert_str_eq(rec->redirect_uri, old->redirect_uri);
+	ck_assert(rec->registered);
 	ck_assert_str_eq(old->access_token, "at");
 	record_free(old);
 	record_free(rec);
@@ -493,6 +538,7 @@ main(void)
 
 	tcase_add_test(tc, test_round_trip);
 	tcase_add_test(tc, test_round_trip_bare);
+	tcase_add_test(tc, test_round_trip_registration);
 	tcase_add_test(tc, test_print_refuses);
 	tcase_add_loop_test(tc, test_parse_fault, 0, nitems(faults));
 	tcase_add_test(tc, test_parse_unknown_member);

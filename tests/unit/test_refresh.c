@@ -564,6 +564,175 @@ START_TEST(a4_reread_is_the_renewal)
 }
 END_TEST
 
+/* --- C6: a grant that renews itself --- */
+
+/* Facts of such a token: no refresh token, always renewable. */
+static struct refresh_facts
+self_token(unsigned n, int64_t lifetime)
+{
+	struct refresh_facts f = token(n, lifetime);
+
+	f.renewal = 0;
+	return f;
+}
+
+/* Loaded, with nothing in the store. */
+static void
+hold_nothing(void)
+{
+	now = (struct now){ .wall = 1700000000000, .boot = 5000000 };
+	refresh_init(&m, 0);
+	m.renews_itself = true;
+	feed(REFRESH_CHANGED);
+	feed(refresh_saw_stored(&m, REFRESH_ABSENT, NULL, &now));
+	ck_assert_int_eq(m.state, REFRESH_IDLE);
+	ck_assert(!refresh_login_required(&m, &now));
+}
+
+/* The first exchange asks, and nothing is in the store when the lock is there. */
+static void
+self_up_to_sending(void)
+{
+	ck_assert_int_eq(ask_plain(), REFRESH_WAIT);
+	ck_assert_int_eq(m.state, REFRESH_LOCKING);
+	feed(REFRESH_LOCKED);
+	feed(refresh_saw_stored(&m, REFRESH_ABSENT, NULL, &now));
+	ck_assert_int_eq(m.state, REFRESH_INTENDING);
+	feed(refresh_saw_saved(&m, true, &now));
+	ck_assert_int_eq(m.state, REFRESH_SENDING);
+}
+
+static void
+self_obtain(unsigned n)
+{
+	struct refresh_facts f = self_token(n, HOUR_MS);
+
+	self_up_to_sending();
+	feed(refresh_saw_token(&m, TOKEN_OK, &f, 0, &now));
+	feed(refresh_saw_saved(&m, true, &now));
+	ck_assert_int_eq(m.state, REFRESH_IDLE);
+	ck_assert_int_eq(ask_plain(), REFRESH_GO);
+}
+
+START_TEST(c6_self_renewing_first_token)
+{
+	hold_nothing();
+	self_obtain(1);
+	ck_assert_uint_eq(m.generation, 1);
+	/* Another's is adopted (C5). */
+	now.wall = m.cur.expires_at;
+	ck_assert_int_eq(ask_plain(), REFRESH_WAIT);
+	feed(REFRESH_LOCKED);
+	struct refresh_facts f = self_token(2, HOUR_MS);
+	feed(refresh_saw_stored(&m, REFRESH_FOUND, &f, &now));
+	ck_assert(out.actions & A_GRANT && !(out.actions & A_SEND));
+	ck_assert_uint_eq(m.generation, 2);
+}
+END_TEST
+
+/* C4: what was logged out is dropped, and the next exchange obtains another token by itself. */
+START_TEST(c4_self_renewing_after_a_logout)
+{
+	hold_nothing();
+	self_obtain(1);
+	feed(REFRESH_LOGOUT);
+	feed(REFRESH_LOCKED);
+	feed(refresh_saw_saved(&m, true, &now));
+	ck_assert_uint_eq(m.cur.access, 0);
+	ck_assert(!refresh_login_required(&m, &now));
+	self_obtain(2);
+	/* H2: the same after another process's logout. */
+	feed(REFRESH_CHANGED);
+	feed(refresh_saw_stored(&m, REFRESH_ABSENT, NULL, &now));
+	ck_assert_uint_eq(m.cur.access, 0);
+	self_obtain(3);
+}
+END_TEST
+
+START_TEST(c7_self_renewing_verifies_after_a_401)
+{
+	enum refresh_event ev;
+
+	hold_nothing();
+	self_obtain(1);
+	refresh_answered(&m, 1, false);
+	ck_assert(refresh_rejected(&m, 1, false, &now, &why));
+	ck_assert_int_eq(ask(1, &ev), REFRESH_WAIT);
+	ck_assert_int_eq(ev, REFRESH_REJECTED);
+	feed(REFRESH_LOCKED);
+	feed(refresh_saw_stored(&m, REFRESH_ABSENT, NULL, &now));
+	ck_assert_int_eq(m.state, REFRESH_VERIFYING);
+}
+END_TEST
+
+/* C3 */
+START_TEST(c3_self_renewing_unreadable_is_an_abort)
+{
+	hold_nothing();
+	ck_assert_int_eq(ask_plain(), REFRESH_WAIT);
+	feed(REFRESH_LOCKED);
+	feed(refresh_saw_stored(&m, REFRESH_UNREADABLE, NULL, &now));
+	ck_assert_int_eq(m.state, REFRESH_IDLE);
+	ck_assert(out.actions & A_FAIL && !(out.actions & A_SEND));
+	ck_assert_int_eq(m.reason, REASON_STORE);
+}
+END_TEST
+
+/* D: invalid_grant, or three strikes: the secret or the key is wrong, and nothing is marked dead. */
+START_TEST(d_self_renewing_dead_is_a_configuration_fault)
+{
+	int64_t last = 0;
+
+	hold_nothing();
+	for (int i = 0; i < 8; i++) {
+		self_up_to_sending();
+		ck_assert_int_eq(refresh_saw_token(&m, TOKEN_DEAD, NULL, 0, &now),
+		    REFRESH_TOKEN_REFUSED);
+		feed(REFRESH_TOKEN_REFUSED);
+		ck_assert_int_eq(m.state, REFRESH_CLEARING);
+		feed(refresh_saw_saved(&m, true, &now));
+		ck_assert_int_eq(ask_plain(), REFRESH_FAIL);
+		ck_assert(!refresh_login_required(&m, &now) && m.cur.renewable);
+		ck_assert_int_ge(out.timer, last);
+		last = out.timer;
+		now.boot += last;
+	}
+	ck_assert_int_eq(last, 15 * MIN_MS);
+	for (int i = 1; i <= STRIKES; i++)
+		ck_assert_int_eq(refresh_saw_token(&m, TOKEN_STRIKE, NULL, 0, &now),
+		    i < STRIKES ? REFRESH_TOKEN_STRIKE : REFRESH_TOKEN_REFUSED);
+}
+END_TEST
+
+/* D: nothing is in the store to count the tries; a notice of the store does not forget them. */
+START_TEST(d_self_renewing_counts_its_tries_in_memory)
+{
+	static const int64_t waits[] = { 2, 60, 120, 240, 480, 960, 1920, 3600, 3600 };
+
+	hold_nothing();
+	for (size_t i = 0; i < nitems(waits); i++) {
+		self_up_to_sending();
+		ck_assert_uint_eq(m.cur.tries, i + 1);
+		answer(TOKEN_UNKNOWN, 0, 0);
+		ck_assert_int_eq(out.timer, waits[i] * SEC);
+		feed(REFRESH_CHANGED);
+		feed(refresh_saw_stored(&m, REFRESH_ABSENT, NULL, &now));
+		ck_assert_uint_eq(m.cur.tries, i + 1);
+		now.wall += waits[i] * SEC - 1;
+		now.boot += waits[i] * SEC;
+		ck_assert_int_eq(ask_plain(), REFRESH_WAIT);	/* a moment early */
+		feed(REFRESH_LOCKED);
+		feed(refresh_saw_stored(&m, REFRESH_ABSENT, NULL, &now));
+		ck_assert(!(out.actions & A_INTENT));
+		ck_assert_int_eq(out.timer, 1);
+		now.wall++;
+		now.boot++;
+	}
+	self_obtain(1);
+	ck_assert_uint_eq(m.cur.tries, 0);
+}
+END_TEST
+
 START_TEST(k_draining_begins_nothing)
 {
 	hold(HOUR_MS);
@@ -626,6 +795,12 @@ main(void)
 	tcase_add_test(tc, e5_after_a_proven_generation_the_second_401_opens);
 	tcase_add_test(tc, e6_a_lost_probe_does_not_close_the_door_for_ever);
 	tcase_add_test(tc, a4_reread_is_the_renewal);
+	tcase_add_test(tc, c6_self_renewing_first_token);
+	tcase_add_test(tc, c4_self_renewing_after_a_logout);
+	tcase_add_test(tc, c7_self_renewing_verifies_after_a_401);
+	tcase_add_test(tc, c3_self_renewing_unreadable_is_an_abort);
+	tcase_add_test(tc, d_self_renewing_dead_is_a_configuration_fault);
+	tcase_add_test(tc, d_self_renewing_counts_its_tries_in_memory);
 	tcase_add_test(tc, k_draining_begins_nothing);
 	tcase_add_test(tc, every_name_is_there);
 	suite_add_tcase(s, tc);

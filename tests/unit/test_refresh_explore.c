@@ -9,6 +9,9 @@
  *   E2   a generation that was renewed is not renewed again for an old 401
  *   E3   (waiters) nobody who waits is forgotten
  *   H1   a logout is never undone, a login never overwritten by a refresh
+ *   C6   a grant that renews itself never waits for a login, and what was
+ *        logged out is not stored again
+ *   H2   what was logged out elsewhere is dropped
  *   BUG  no cell that "cannot happen" is ever reached
  *
  * Exits 0 and prints states and sequences.  With a cell broken on purpose it
@@ -55,6 +58,7 @@ static const struct now now0 = { .wall = 1000000000, .boot = 1000000 };
 static const struct refresh_cell (*grid)[REFRESH_EVENTS] = refresh_grid;
 static const char *violation;
 static bool drains;		/* explore K as well */
+static bool itself;		/* explore a grant that renews itself */
 
 static void
 broken(const char *what)
@@ -69,7 +73,7 @@ static struct refresh_facts
 token(const struct world *w, unsigned n)
 {
 	return (struct refresh_facts){
-		.access = n, .renewal = n, .renewable = true, .lifetime = HOUR_MS,
+		.access = n, .renewal = itself ? 0 : n, .renewable = true, .lifetime = HOUR_MS,
 		.expires_at = now0.wall + (w->expired[n] ? -1 : HOUR_MS / 2),
 	};
 }
@@ -112,9 +116,9 @@ check_send(struct world *w, int i)
 		broken("C2: a request without the lock");
 	if (w->d[!i].op == OP_SEND)
 		broken("C: two transactions");
-	if (w->spent[d->m.cur.renewal])
+	if (d->m.cur.renewal != 0 && w->spent[d->m.cur.renewal])
 		broken("D: a refresh token known to be spent is sent");
-	if (w->logged_out && w->store.access == 0)
+	if (!itself && w->logged_out && w->store.access == 0)
 		broken("C4: a refresh after a logout");
 }
 
@@ -196,6 +200,9 @@ ask(struct world *w, int i, bool granted)
 		d->after = 0;
 		if (f.reason == REASON_NONE)
 			broken("a refusal without a reason");
+		/* Refused by the server it may be, but then it backs off. */
+		if (itself && f.reason == REASON_LOGIN_REQUIRED && f.retry_ms == 0)
+			broken("C6: a grant that renews itself waits for a login");
 		break;
 	}
 	if (ev != REFRESH_EVENTS)
@@ -261,7 +268,10 @@ apply_save(struct world *w, int i)
 
 	if (w->owner != i + 1)
 		broken("H1: a write without the lock");
-	if (w->logged_out && d->job != 'i' && d->m.state != REFRESH_LOGIN_SAVING)
+	/* No refresh token: no intent to write down. */
+	if (itself && (d->m.state == REFRESH_INTENDING || d->m.state == REFRESH_CLEARING))
+		return;
+	if (!itself && w->logged_out && d->job != 'i' && d->m.state != REFRESH_LOGIN_SAVING)
 		broken("H1: a logout is undone");
 	if (d->payload.access < w->floor && d->m.state != REFRESH_LOGIN_SAVING)
 		broken("H1: a login is overwritten");
@@ -302,7 +312,7 @@ complete_load(struct world *w, int i, bool readable)
 static enum token_class
 provider(struct world *w, struct driver *d)
 {
-	if (d->m.cur.renewal != w->valid)
+	if (!itself && d->m.cur.renewal != w->valid)
 		return TOKEN_DEAD;
 	w->valid = w->next++;
 	return TOKEN_OK;
@@ -370,6 +380,8 @@ complete(struct world *w, int i, unsigned how)
 			return false;
 		if (how == 0) {
 			memset(&w->store, 0, sizeof(w->store));
+			if (itself)
+				w->floor = w->next;	/* what comes back is new */
 			stored(w);
 		}
 		d->op = OP_NONE;
@@ -403,6 +415,7 @@ crash(struct world *w, int i, bool written)
 		w->owner = 0;
 	memset(d, 0, sizeof(*d));
 	refresh_init(&d->m, 0);
+	d->m.renews_itself = itself;
 	feed(w, i, REFRESH_CHANGED);
 	return true;
 }
@@ -433,7 +446,7 @@ expire(struct world *w)
 {
 	unsigned n = w->next - 1u;
 
-	if (w->expired[n] || w->expiries-- == 0)
+	if (n == 0 || w->expired[n] || w->expiries-- == 0)
 		return false;
 	w->expired[n] = true;
 	for (int i = 0; i < MACHINES; i++)
@@ -532,6 +545,9 @@ check(const struct world *w)
 			broken("D: a persist is owed without the lock");
 		if (refresh_at_rest(&d->m) && !d->m.unpersisted && w->owner == i + 1)
 			broken("C12: the lock is kept");
+		if (w->store.access == 0 && d->m.cur.access != 0 && d->m.state == REFRESH_IDLE &&
+		    !d->changed && !d->m.noted && !d->m.unreadable)
+			broken("H2: a token is kept that was logged out");
 		if (d->op == OP_NONE && !refresh_at_rest(&d->m))
 			broken("nothing runs, but the machine is not at rest");
 	}
@@ -628,16 +644,18 @@ static void
 begin(struct world *w, unsigned faults, unsigned jobs)
 {
 	memset(w, 0, sizeof(*w));
-	w->next = 2;
-	w->valid = 1;
-	w->store = token(w, 1);
-	w->floor = 1;
+	w->next = 1;
+	if (!itself) {
+		w->valid = w->floor = w->next++;
+		w->store = token(w, w->valid);
+	}
 	w->faults = (unsigned char)faults;
 	w->jobs = (unsigned char)jobs;
 	w->rejects = 1;
 	w->expiries = 1;
 	for (int i = 0; i < MACHINES; i++) {
 		refresh_init(&w->d[i].m, 0);
+		w->d[i].m.renews_itself = itself;
 		feed(w, i, REFRESH_CHANGED);
 	}
 }
@@ -870,6 +888,26 @@ break_cells(void)
 	grid = refresh_grid;
 }
 
+/* C6: the same for grants that renew themselves, from an empty store on. */
+static void
+explore_itself(void)
+{
+	uint64_t steps = 0, random_steps = 0;
+
+	itself = true;
+	for (unsigned jobs = 0; jobs < 2; jobs++) {
+		steps = 0;
+		verdict("exhaustive, renewing itself", explore(!jobs, jobs, 8000000, &steps));
+		printf("renewing itself: %zu states, %llu transitions\n", seen.n,
+		    (unsigned long long)steps);
+	}
+	drains = true;
+	verdict("random, renewing itself", wander(50000, 200, &random_steps));
+	printf("renewing itself: 50000 sequences, %llu steps\n", (unsigned long long)random_steps);
+	drains = false;
+	itself = false;
+}
+
 int
 main(void)
 {
@@ -886,6 +924,7 @@ main(void)
 	verdict("random", wander(100000, 200, &random_steps));
 	printf("random: 100000 sequences, %llu steps\n", (unsigned long long)random_steps);
 	drains = false;
+	explore_itself();
 	break_cells();
 	free(seen.slot);
 	printf("%u passed, %u failed\n", passed, failed);

@@ -38,6 +38,14 @@ static const struct {
 	{ 400, "{\"error\":\"unsupported_grant_type\"}", TOKEN_STRIKE, "unsupported_grant_type" },
 	{ 403, "{\"error\":\"\\u001b[31mred\"}", TOKEN_STRIKE, "other" },
 	{ 400, "{\"error\":\"INVALID_GRANT\"}", TOKEN_STRIKE, "other" },
+	/* A21: a device's polls are told apart by their code */
+	{ 400, "{\"error\":\"authorization_pending\"}", TOKEN_STRIKE, "authorization_pending" },
+	{ 400, "{\"error\":\"access_denied\"}", TOKEN_STRIKE, "access_denied" },
+	{ 400, "{\"error\":\"expired_token\"}", TOKEN_STRIKE, "expired_token" },
+	{ 200, "{\"error\":\"authorization_pending\"}", TOKEN_STRIKE, "authorization_pending" },
+	{ 400, "{\"error\":\"unsupported_token_type\"}", TOKEN_STRIKE, "unsupported_token_type" },
+	{ 400, "{\"error\":\"unmet_authentication_requirements\"}", TOKEN_STRIKE,
+	    "unmet_authentication_requirements" },
 	/* what says itself that it is not definitive */
 	{ 400, "{\"error\":\"temporarily_unavailable\"}", TOKEN_TRANSIENT,
 	    "temporarily_unavailable" },
@@ -164,6 +172,28 @@ START_TEST(test_long_token)
 }
 END_TEST
 
+/* A description of any size is never looked at, and bad bytes in it make no JSON. */
+START_TEST(test_long_description)
+{
+	struct buf b = BUF_INIT(0);
+	struct token_answer ta;
+	size_t i;
+
+	buf_adds(&b, "{\"error\":\"invalid_grant\",\"error_description\":\"");
+	for (i = 0; i < 100000; i++)
+		buf_add(&b, "\x7f", 1);
+	buf_adds(&b, "\"}");
+	ck_assert_int_eq(token_classify(400, b.p, b.len, NOW, &ta), TOKEN_DEAD);
+	ck_assert_str_eq(ta.error, "invalid_grant");
+	b.p[b.len - 3] = '\xff';
+	ck_assert_int_eq(token_classify(400, b.p, b.len, NOW, &ta), TOKEN_REFUSED);
+	b.p[b.len - 3] = '\0';
+	ck_assert_int_eq(token_classify(400, b.p, b.len, NOW, &ta), TOKEN_REFUSED);
+	ck_assert_str_eq(ta.error, "");
+	buf_free(&b);
+}
+END_TEST
+
 /* B1 */
 static const struct {
 	const char	*json;
@@ -242,6 +272,7 @@ main(void)
 	tcase_add_test(tc, test_everything_taken);
 	tcase_add_loop_test(tc, test_omitted, 0, 4);
 	tcase_add_test(tc, test_long_token);
+	tcase_add_test(tc, test_long_description);
 	tcase_add_loop_test(tc, test_lifetime, 0, nitems(lifetimes));
 	tcase_add_test(tc, test_lifetime_missing);
 	suite_add_tcase(s, tc);
