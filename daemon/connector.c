@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -6,6 +7,7 @@
 
 #include <openssl/ssl.h>
 
+#include "address.h"
 #include "connector.h"
 #include "log.h"
 
@@ -106,11 +108,77 @@ on_socket(_unused_ CURL *easy, curl_socket_t fd, int what, void *arg, void *sock
 	return 0;
 }
 
+/* --- which network a peer is in (WIRE A15) --- */
+
+static bool
+sockaddr_is_private(const struct sockaddr *sa)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)sa;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sa;
+
+	if (sa->sa_family == AF_INET)
+		return address_is_private((const unsigned char *)&v4->sin_addr, 4);
+	if (sa->sa_family == AF_INET6)
+		return address_is_private((const unsigned char *)&v6->sin6_addr, 16);
+	return true;
+}
+
+static bool
+text_is_private(const char *text)
+{
+	unsigned char a[16];
+
+	if (inet_pton(AF_INET, text, a) == 1)
+		return address_is_private(a, 4);
+	return inet_pton(AF_INET6, text, a) == 1 && address_is_private(a, 16);
+}
+
+bool
+transfer_names_private(const struct url *url)
+{
+	return url_is_loopback(url) || text_is_private(url->host);
+}
+
+/* Every proxy is asked for a tunnel: no CONNECT, no proxy. */
+static bool
+through_proxy(const struct transfer *t)
+{
+	long answer = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &answer);
+	return t->proxied || answer != 0;
+}
+
+bool
+transfer_private(const struct transfer *t)
+{
+	char *ip = NULL;
+
+	curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &ip);
+	return ip != NULL && !through_proxy(t) && text_is_private(ip);
+}
+
+/*
+ * Connected, nothing sent yet.  Only where open_socket() could not know
+ * whether the address was a proxy's.
+ */
+static int
+before_request(void *arg, char *ip, _unused_ char *local_ip, _unused_ int port,
+    _unused_ int local_port)
+{
+	struct transfer *t = arg;
+
+	if (through_proxy(t) || !text_is_private(ip))
+		return CURL_PREREQFUNC_OK;
+	t->refused = true;
+	return CURL_PREREQFUNC_ABORT;
+}
+
 /*
  * libcurl's own sockets lack CLOEXEC.  This is also the place that sees the
- * address before anything is sent to it: a rule against private addresses
- * belongs here (LINK_PRIVATE); but through a proxy it is the proxy's address,
- * and where the tunnel leads is for the proxy to say.
+ * address before anything is sent to it, and so refuses private ones; but
+ * through a proxy it is the proxy's address, and where the tunnel leads is for
+ * the proxy to say.
  */
 static curl_socket_t
 open_socket(void *arg, _unused_ curlsocktype purpose, struct curl_sockaddr *addr)
@@ -120,6 +188,10 @@ open_socket(void *arg, _unused_ curlsocktype purpose, struct curl_sockaddr *addr
 	const unsigned user_timeout = USER_TIMEOUT;
 	int fd;
 
+	if (t->refuse_private && !t->maybe_proxied && sockaddr_is_private(&addr->addr)) {
+		t->refused = true;
+		return CURL_SOCKET_BAD;
+	}
 	fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 	if (fd == -1) {
 		t->socket_error = errno;
@@ -263,7 +335,8 @@ set_proxy(struct transfer *t, const char *url, const struct way *way)
 
 	r = way_proxy(way, strncmp(url, "https:", 6) == 0, &proxy);
 	if (r == 0) {
-		t->proxied = *proxy.url != '\0' && *proxy.except == '\0';
+		t->maybe_proxied = *proxy.url != '\0';
+		t->proxied = t->maybe_proxied && *proxy.except == '\0';
 		failed = curl_easy_setopt(e, CURLOPT_PROXY, proxy.url);
 		failed |= curl_easy_setopt(e, CURLOPT_NOPROXY, proxy.except);
 		failed |= curl_easy_setopt(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
@@ -302,6 +375,10 @@ transfer_begin(struct transfer *t, struct connector *c, const char *url, const s
 	failed |= curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
 	failed |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	failed |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
+	if (t->refuse_private) {
+		failed |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_request);
+		failed |= curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+	}
 	if (failed != 0)
 		return -ENOMEM;
 	r = set_tls(t, way);

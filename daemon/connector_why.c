@@ -26,7 +26,7 @@ why_unconnected(const struct transfer *t, char *words, size_t size)
 }
 
 /* How far it came until the time was over. */
-static void
+static enum link_error
 slow_words(const struct transfer *t, char *words, size_t size)
 {
 	const char *where;
@@ -41,6 +41,7 @@ slow_words(const struct transfer *t, char *words, size_t size)
 	else
 		where = t->proxied ? ": the proxy does not answer" : ": no answer";
 	snprintf(words, size, "connecting took too long%s", where);
+	return t->ctx == NULL && resolved == 0 ? LINK_DNS : LINK_SLOW;
 }
 
 static enum link_error
@@ -142,6 +143,11 @@ before_tunnel(const struct transfer *t)
 enum link_error
 transfer_why(const struct transfer *t, CURLcode code, char *words, size_t size)
 {
+	if (t->refused && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK)) {
+		snprintf(words, size, "it leads from a public server to a private address "
+		    "(\"oauth.allowPrivate\": true lets it)");
+		return LINK_PRIVATE;
+	}
 	switch ((int)code) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 		snprintf(words, size, "the host name cannot be resolved");
@@ -152,8 +158,7 @@ transfer_why(const struct transfer *t, CURLcode code, char *words, size_t size)
 	case CURLE_COULDNT_CONNECT:
 		return why_unconnected(t, words, size);
 	case CURLE_OPERATION_TIMEDOUT:
-		slow_words(t, words, size);
-		return LINK_SLOW;
+		return slow_words(t, words, size);
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CERTPROBLEM:

@@ -13,6 +13,7 @@ struct fetch {
 	char		*form;
 	size_t		 nform, sent;
 	size_t		 head_bytes;
+	bool		 head_only;
 	bool		 head_complete;	/* the blank line of the latest head was seen */
 	bool		 head_too_large, body_too_large;
 	bool		 finished;
@@ -44,9 +45,82 @@ take_body(char *p, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
+/* What an earlier, interim head said is not the answer's. */
+static void
+forget_head(struct fetch *f)
+{
+	challenge_free(&f->reply.challenge);
+	f->reply.challenge = (struct challenge){ 0 };
+	free(f->reply.location);
+	f->reply.location = NULL;
+	f->reply.date = 0;
+	f->head_complete = false;
+}
+
+int64_t
+fetch_date(struct slice value)
+{
+	char text[64];
+	time_t t;
+
+	if (value.n == 0 || value.n >= sizeof(text))
+		return 0;
+	memcpy(text, value.p, value.n);
+	text[value.n] = '\0';
+	t = curl_getdate(text, NULL);
+	return t > 0 ? t * SEC : 0;
+}
+
+/* The few fields that somebody wants.  0 or -ENOMEM. */
+static int
+take_field(struct fetch *f, struct slice name, struct slice value)
+{
+	if (slice_ieq(name, "WWW-Authenticate")) {
+		/* A void value (A2) says nothing. */
+		if (challenge_add(&f->reply.challenge, value.p, value.n) == -ENOMEM)
+			return -ENOMEM;
+	} else if (slice_ieq(name, "Date")) {
+		f->reply.date = fetch_date(value);
+	} else if (slice_ieq(name, "Location") && f->reply.location == NULL &&
+	    value.n > 0 && value.n <= URL_BYTES && memchr(value.p, '\0', value.n) == NULL) {
+		f->reply.location = strndup(value.p, value.n);
+		return f->reply.location == NULL ? -ENOMEM : 0;
+	}
+	return 0;
+}
+
+static int
+take_line(struct fetch *f, const char *p, size_t n)
+{
+	const char *colon = memchr(p, ':', n);
+	struct slice value;
+
+	if (colon == NULL)
+		return 0;
+	value.p = colon + 1;
+	value.n = (size_t)(p + n - value.p);
+	while (value.n > 0 && strchr(" \t\r\n", value.p[value.n - 1]) != NULL)
+		value.n--;
+	while (value.n > 0 && (*value.p == ' ' || *value.p == '\t')) {
+		value.p++;
+		value.n--;
+	}
+	return take_field(f, (struct slice){ p, (size_t)(colon - p) }, value);
+}
+
+static long
+status_of(const struct fetch *f)
+{
+	long status = 0;
+
+	curl_easy_getinfo(f->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+	return status;
+}
+
 /*
  * FACTS: a head that is cut in the middle looks like success.  Every head
- * (1xx as well) begins with its status line and ends with a blank one.
+ * (1xx as well) begins with its status line and ends with a blank one; what
+ * comes behind that one is a trailer.
  */
 static size_t
 take_header(char *p, size_t size, size_t n, void *arg)
@@ -60,9 +134,13 @@ take_header(char *p, size_t size, size_t n, void *arg)
 		return 0;
 	}
 	if (len >= 5 && memcmp(p, "HTTP/", 5) == 0)
-		f->head_complete = false;
+		forget_head(f);
 	else if (len == 2 && memcmp(p, "\r\n", 2) == 0)
 		f->head_complete = true;
+	else if (!f->head_complete && take_line(f, p, len) < 0)
+		return 0;
+	if (f->head_only && f->head_complete && status_of(f) >= 200)
+		return 0;	/* ends the transfer: judge() */
 	return len;
 }
 
@@ -76,6 +154,8 @@ bury(void *arg)
 	curl_slist_free_all(f->headers);
 	secret_freen(f->form, f->nform);
 	buf_free(&f->reply.body);
+	challenge_free(&f->reply.challenge);
+	free(f->reply.location);
 	free(f);
 }
 
@@ -125,10 +205,11 @@ judge(struct fetch *f, CURLcode code)
 {
 	struct fetch_reply *r = &f->reply;
 	curl_off_t after = 0;
-	long status = 0;
+	long status = status_of(f);
 
-	curl_easy_getinfo(f->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-	if (code == CURLE_OK && f->head_complete && status >= 200) {
+	r->private_peer = transfer_private(&f->transfer);
+	if ((code == CURLE_OK || (code == CURLE_WRITE_ERROR && f->head_only &&
+	    !f->head_too_large)) && f->head_complete && status >= 200) {
 		r->outcome = FETCH_ANSWER;
 		r->status = (int)status;
 		curl_easy_getinfo(f->transfer.easy, CURLINFO_RETRY_AFTER, &after);
@@ -183,26 +264,46 @@ add_header(struct fetch *f, const char *line)
 	return 0;
 }
 
+/* "Name: value", or with `prefix` = "" a whole line. */
+static int
+add_value(struct fetch *f, const char *prefix, struct slice value)
+{
+	_cleanup_(buf_free) struct buf line = BUF_SECRET(TOKEN_BYTES);
+
+	if (buf_adds(&line, prefix) < 0 || buf_addslice(&line, value) < 0)
+		return -ENOMEM;
+	return add_header(f, line.p);
+}
+
+static int
+add_lines(struct fetch *f, const char *lines)
+{
+	const char *end;
+	int e = 0;
+
+	for (; e == 0 && lines != NULL && (end = strstr(lines, "\r\n")) != NULL; lines = end + 2)
+		e = add_value(f, "", (struct slice){ lines, (size_t)(end - lines) });
+	return e;
+}
+
 static int
 add_headers(struct fetch *f, const struct fetch_request *r)
 {
-	struct buf line = BUF_SECRET(TOKEN_BYTES);
 	int e;
 
 	/* FACTS: libcurl may add an Expect; sent empty it does not. */
 	e = add_header(f, "Expect:");
 	if (e == 0)
-		e = add_header(f, "Accept: application/json");
+		e = add_value(f, "Accept: ",
+		    slice_of(r->accept != NULL ? r->accept : "application/json"));
 	if (e == 0)
 		e = add_header(f, "User-Agent: mcp-authd");
-	if (e == 0 && r->authorization != NULL) {
-		e = buf_adds(&line, "Authorization: ");
-		if (e == 0)
-			e = buf_adds(&line, r->authorization);
-		if (e == 0)
-			e = add_header(f, line.p);
-	}
-	buf_free(&line);
+	if (e == 0 && r->form.p != NULL && r->content_type != NULL)
+		e = add_value(f, "Content-Type: ", slice_of(r->content_type));
+	if (e == 0)
+		e = add_lines(f, r->header_lines);
+	if (e == 0 && r->authorization != NULL)
+		e = add_value(f, "Authorization: ", slice_of(r->authorization));
 	return e;
 }
 
@@ -251,6 +352,28 @@ prepare(struct fetch *f, struct connector *c, const struct fetch_request *r,
 	return failed != 0 ? -ENOMEM : 0;
 }
 
+/* What goes wrong here is told like a connection that failed. */
+static void
+begin(struct fetch *f, struct connector *c, const struct fetch_request *r, const struct url *url)
+{
+	int e = 0;
+
+	/* Behind a proxy this is all that can be told (A15). */
+	f->transfer.refused = r->refuse_private && transfer_names_private(url);
+	if (!f->transfer.refused)
+		e = prepare(f, c, r, url);
+	if (!f->transfer.refused && e == 0)
+		e = transfer_go(&f->transfer);
+	if (!f->transfer.refused && e == 0)
+		return;
+	if (f->transfer.refused)
+		(void)transfer_why(&f->transfer, CURLE_COULDNT_CONNECT, f->reply.why,
+		    sizeof(f->reply.why));
+	else
+		snprintf(f->reply.why, sizeof(f->reply.why), "%s", way_strerror(e));
+	loop_defer(f->loop, never_began, f);
+}
+
 struct fetch *
 fetch_start(struct connector *c, const struct fetch_request *r, fetch_done done, void *arg)
 {
@@ -276,15 +399,10 @@ fetch_start(struct connector *c, const struct fetch_request *r, fetch_done done,
 		f->reply.body = BUF_SECRET(r->max_body != 0 ? r->max_body : (size_t)TOKEN_BODY);
 		f->done = done;
 		f->arg = arg;
+		f->head_only = r->head_only;
 		f->transfer.done = transfer_done;
-		e = prepare(f, c, r, &url);
-		if (e == 0)
-			e = transfer_go(&f->transfer);
-		if (e < 0) {
-			snprintf(f->reply.why, sizeof(f->reply.why), "%s", way_strerror(e));
-			loop_defer(f->loop, never_began, f);
-			e = 0;
-		}
+		f->transfer.refuse_private = r->refuse_private;
+		begin(f, c, r, &url);
 	}
 	url_free(&url);
 	if (e < 0) {

@@ -505,6 +505,24 @@ link_quiet(struct link *l)
 	return recv(l->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == -1 && errno == EAGAIN;
 }
 
+void
+link_look(const struct link *l, struct link_facts *ret)
+{
+	char *address = NULL;
+	long tunnel = 0;
+
+	*ret = (struct link_facts){ 0 };
+	if (l->state != UP)
+		return;
+	curl_easy_getinfo(l->transfer.easy, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+	curl_easy_getinfo(l->transfer.easy, CURLINFO_PRIMARY_IP, &address);
+	ret->proxied = tunnel != 0;
+	if (address != NULL)
+		snprintf(ret->address, sizeof(ret->address), "%s", address);
+	if (l->ssl != NULL)
+		tls_look(l->ssl, ret);
+}
+
 static void
 bury(void *arg)
 {

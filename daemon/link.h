@@ -16,7 +16,7 @@ enum link_error {
 	LINK_CLOSED,		/* the peer closed in order */
 	LINK_CUT,		/* TLS: the end came without close_notify */
 	LINK_RESET,		/* read or write error, TCP user timeout */
-	LINK_DNS,
+	LINK_DNS,		/* not resolved, or not in time */
 	LINK_CONNECT,		/* refused, unreachable */
 	LINK_TLS,		/* handshake, certificate */
 	LINK_SLOW,		/* connect time passed */
@@ -58,6 +58,14 @@ void	link_pause(struct link *);
 void	link_resume(struct link *);
 /* Is it connected, silent and readable by nobody (FACTS: reuse only then)? One recv(MSG_PEEK) at most. */
 bool	link_quiet(struct link *);
+/* Of one that is up, for doctor. */
+struct link_facts {
+	bool		 proxied;	/* the proxy resolved the name */
+	char		 address[64];	/* connected to; the proxy's if proxied */
+	char		 tls[16];	/* "TLSv1.3"; "" = plain */
+	int64_t		 expires_at;	/* of the server's certificate, wall ms; 0 unknown */
+};
+void	link_look(const struct link *, struct link_facts *ret);
 /* Closes and frees; allowed inside its own callbacks (the memory goes at the end of the turn). NULL is fine. */
 void	link_free(struct link *);
 

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -21,6 +22,17 @@ bool
 tls_pending(const SSL *ssl)
 {
 	return SSL_has_pending(ssl) == 1;
+}
+
+void
+tls_look(SSL *ssl, struct link_facts *ret)
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	struct tm tm;
+
+	snprintf(ret->tls, sizeof(ret->tls), "%s", SSL_get_version(ssl));
+	if (cert != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+		ret->expires_at = timegm(&tm) * SEC;
 }
 
 void

@@ -27,6 +27,8 @@ enum tls_result tls_read(struct ssl_st *, char *p, size_t size, size_t *ret_n,
  * again.  FAILED: *ret_error is an errno.
  */
 enum tls_result tls_write(struct ssl_st *, const char *p, size_t n, int *ret_error);
+/* Version and certificate of what is connected. */
+void	tls_look(struct ssl_st *, struct link_facts *);
 /* Nothing of the past shall be read as the next call's error. */
 void	tls_forget_errors(void);
 

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +13,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "address.h"
 #include "scripted.h"
+#include "url.h"
 
 #define PEERS_MAX	256
 
@@ -30,6 +33,7 @@ struct server {
 	enum server_kind kind;
 	script_fn	 script;
 	int		 lfd;
+	char		 address[64];
 	int		 port;
 	pthread_t	 thread;
 	SSL_CTX		*ctx;
@@ -127,25 +131,43 @@ server_main(void *arg)
 		p->server = s;
 		p->fd = fd;
 		p->nth = s->npeers;
-		s->peers[s->npeers] = p;
+		s->peers[s->npeers++] = p;	/* counted before it can answer */
 		pthread_create(&p->thread, NULL, peer_main, p);
-		s->npeers++;
 	}
 	return NULL;
 }
 
 static int
-bind_any(int *ret_port)
+bind_any(const char *address, int *ret_port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
 	socklen_t len = sizeof(sin);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(inet_pton(AF_INET, address, &sin.sin_addr), 1);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
 	getsockname(fd, (struct sockaddr *)&sin, &len);
 	*ret_port = ntohs(sin.sin_port);
 	return fd;
+}
+
+bool
+own_name(char name[64], char address[16])
+{
+	struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM }, *ai = NULL;
+	const struct in_addr *a;
+	bool good = false;
+
+	if (gethostname(name, 64) == 0 && !host_is_loopback(name, strlen(name)) &&
+	    getaddrinfo(name, NULL, &hints, &ai) == 0) {
+		a = &((struct sockaddr_in *)ai->ai_addr)->sin_addr;
+		good = address_is_private((const unsigned char *)a, 4) &&
+		    inet_ntop(AF_INET, a, address, 16) != NULL;
+		freeaddrinfo(ai);
+	}
+	if (!good)
+		printf("SKIP: the name of this machine leads to no private address\n");
+	return good;
 }
 
 int
@@ -153,12 +175,18 @@ closed_port(void)
 {
 	int port;
 
-	close(bind_any(&port));
+	close(bind_any("127.0.0.1", &port));
 	return port;
 }
 
 struct server *
 server_start(enum server_kind kind, script_fn script)
+{
+	return server_start_at("127.0.0.1", kind, script);
+}
+
+struct server *
+server_start_at(const char *address, enum server_kind kind, script_fn script)
 {
 	struct server *s = calloc(1, sizeof(*s));
 
@@ -166,7 +194,8 @@ server_start(enum server_kind kind, script_fn script)
 	s->script = script;
 	if (kind != PLAIN)
 		make_tls(s);
-	s->lfd = bind_any(&s->port);
+	snprintf(s->address, sizeof(s->address), "%s", address);
+	s->lfd = bind_any(address, &s->port);
 	ck_assert_int_eq(listen(s->lfd, 64), 0);
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, server_main, s), 0);
 	return s;
@@ -177,8 +206,8 @@ server_url(const struct server *s, const char *path)
 {
 	static char url[128];
 
-	snprintf(url, sizeof(url), "http%s://127.0.0.1:%d%s", s->ctx != NULL ? "s" : "",
-	    s->port, path);
+	snprintf(url, sizeof(url), "http%s://%s:%d%s", s->ctx != NULL ? "s" : "",
+	    s->address, s->port, path);
 	return url;
 }
 
@@ -243,6 +272,39 @@ peer_expect(struct peer *p, const char *text)
 	upto = hit - p->got + strlen(text);
 	p->ngot -= upto;
 	memmove(p->got, p->got + upto, p->ngot);
+	return true;
+}
+
+bool
+peer_request(struct peer *p, char *out, size_t size)
+{
+	size_t want = SIZE_MAX;
+	const char *length;
+	char *end;
+	ssize_t n;
+
+	for (;;) {
+		p->got[p->ngot] = '\0';
+		end = want == SIZE_MAX ? strstr(p->got, "\r\n\r\n") : NULL;
+		if (end != NULL) {
+			length = strcasestr(p->got, "\r\nContent-Length:");
+			want = end + 4 - p->got;
+			if (length != NULL && length < end)
+				want += strtoul(length + strlen("\r\nContent-Length:"), NULL, 10);
+		}
+		if (p->ngot >= want || p->ngot + 1 >= sizeof(p->got))
+			break;
+		n = peer_read(p, p->got + p->ngot, sizeof(p->got) - 1 - p->ngot);
+		if (n <= 0)
+			return false;
+		p->ngot += n;
+	}
+	if (want >= size || p->ngot < want)
+		return false;
+	memcpy(out, p->got, want);
+	out[want] = '\0';
+	p->ngot -= want;
+	memmove(p->got, p->got + want, p->ngot);
 	return true;
 }
 

@@ -17,6 +17,8 @@ struct server;
 typedef void (*script_fn)(struct peer *, int nth);
 
 struct server *server_start(enum server_kind, script_fn);
+/* The same on another IPv4 address of this machine; the certificates are for 127.0.0.1 alone. */
+struct server *server_start_at(const char *address, enum server_kind, script_fn);
 /* "http://127.0.0.1:PORT" + path, static. */
 const char *server_url(const struct server *, const char *path);
 /* File with the certificate, which is its own CA. */
@@ -26,6 +28,8 @@ void	server_stop(struct server *);
 
 /* Reads until the text has come; false if the connection ended before.  What follows it stays. */
 bool	peer_expect(struct peer *, const char *text);
+/* Reads one whole request, its Content-Length included, as text; false if it does not come or does not fit. */
+bool	peer_request(struct peer *, char *out, size_t size);
 /* Reads and drops n bytes; false if there were fewer. */
 bool	peer_skip(struct peer *, size_t n);
 /* Waits for the other side's close (true) or reset (false). */
@@ -37,6 +41,8 @@ void	peer_ticket(struct peer *);		/* sends a session ticket now */
 void	peer_cut(struct peer *);		/* closes without close_notify */
 void	peer_reset(struct peer *);		/* RST */
 
+/* This machine's name and the private IPv4 address that it leads to; false (a test says SKIP) if it leads to none. */
+bool	own_name(char name[64], char address[16]);
 /* A port of 127.0.0.1 where nobody listens. */
 int	closed_port(void);
 

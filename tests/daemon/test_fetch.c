@@ -17,7 +17,10 @@ static struct {
 	enum fetch_outcome outcome;
 	int		 status;
 	char		 body[4096];
-	int64_t		 retry_after;
+	int64_t		 retry_after, date;
+	struct challenge challenge;	/* moved out */
+	char		 location[256];
+	bool		 private_peer;
 	char		 why[160];
 	struct fetch	*cancel_inside;
 } got;
@@ -30,10 +33,31 @@ on_done(_unused_ void *arg, struct fetch_reply *r)
 	got.outcome = r->outcome;
 	got.status = r->status;
 	got.retry_after = r->retry_after;
+	got.date = r->date;
+	got.private_peer = r->private_peer;
+	challenge_free(&got.challenge);
+	got.challenge = r->challenge;
+	memset(&r->challenge, 0, sizeof(r->challenge));
+	snprintf(got.location, sizeof(got.location), "%s", r->location != NULL ? r->location : "");
 	snprintf(got.body, sizeof(got.body), "%s", r->body.p != NULL ? r->body.p : "");
 	snprintf(got.why, sizeof(got.why), "%s", r->why);
 	fetch_cancel(got.cancel_inside);	/* means nothing any more */
 	loop_stop(loop);
+}
+
+static struct fetch *
+start_request(const struct fetch_request *r)
+{
+	challenge_free(&got.challenge);
+	memset(&got, 0, sizeof(got));
+	return fetch_start(connector, r, on_done, NULL);
+}
+
+static void
+fetch_request(const struct fetch_request *r)
+{
+	ck_assert_ptr_nonnull(start_request(r));
+	run_until(loop, &got.done);
 }
 
 static struct fetch *
@@ -48,8 +72,7 @@ start(const char *url, const struct server *s, const char *form)
 		.max_body = 1000,
 	};
 
-	memset(&got, 0, sizeof(got));
-	return fetch_start(connector, &r, on_done, NULL);
+	return start_request(&r);
 }
 
 static void
@@ -299,12 +322,211 @@ START_TEST(proxied)
 
 	tunnel = _i;
 	snprintf(proxy, sizeof(proxy), "%s", server_url(s, ""));
-	memset(&got, 0, sizeof(got));
-	ck_assert_ptr_nonnull(fetch_start(connector, &r, on_done, NULL));
-	run_until(loop, &got.done);
+	fetch_request(&r);
+	ck_assert(!got.private_peer);	/* the proxy's address is not the server's */
 	ck_assert_msg(got.outcome == tunnels[_i].outcome, "%d: %s", got.outcome, got.why);
 	ck_assert_msg(strstr(got.why, tunnels[_i].why) != NULL, "%s", got.why);
 	server_stop(s);
+}
+END_TEST
+
+/* What discovery reads of a head (A1, A2): the final one's, no interim one's, no trailer's. */
+static void
+head_script(struct peer *p, _unused_ int nth)
+{
+	ck_assert(peer_expect(p, "\r\n\r\n"));
+	peer_say(p, "HTTP/1.1 103 Early\r\nLocation: /early\r\nWWW-Authenticate: Bearer scope=early\r\n"
+	    "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+	    "HTTP/1.1 401 No\r\nwww-authenticate: Basic realm=\"x\"\r\n"
+	    "WWW-Authenticate: Bearer scope=\"void\r\n"
+	    "WWW-Authenticate:   Bearer resource_metadata=\"https://h/m\", error=invalid_token  \r\n"
+	    "Date: Mon, 07 Nov 1994 08:49:37 GMT\r\nTransfer-Encoding: chunked\r\n\r\n"
+	    "2\r\nok\r\n0\r\nWWW-Authenticate: Bearer scope=late\r\nLocation: /late\r\n\r\n");
+}
+
+START_TEST(head)
+{
+	struct server *s = server_start(_i ? TLS : PLAIN, head_script);
+
+	fetch(s, NULL);
+	ck_assert_int_eq(got.status, 401);
+	ck_assert_str_eq(got.body, "ok");
+	ck_assert_int_eq(got.date, 784198177LL * SEC);
+	ck_assert(got.challenge.bearer);
+	ck_assert_str_eq(got.challenge.resource_metadata, "https://h/m");
+	ck_assert_str_eq(got.challenge.error, "invalid_token");
+	ck_assert_ptr_null(got.challenge.scope);
+	ck_assert_str_eq(got.location, "");
+	ck_assert(got.private_peer);
+	server_stop(s);
+}
+END_TEST
+
+/* Raw, the first one, and none that is too long for a URL. */
+START_TEST(location)
+{
+	static struct answer a = { .outcome = FETCH_ANSWER, .status = 307 };
+	struct server *s = server_start(PLAIN, answer_script);
+	char *say = malloc(2 * URL_BYTES);
+
+	answer = &a;
+	a.say = "HTTP/1.1 307 X\r\nLocation: ../a?b#c \r\nLocation: /second\r\n"
+	    "Date: yesterday\r\nContent-Length: 0\r\n\r\n";
+	fetch(s, NULL);
+	ck_assert_str_eq(got.location, "../a?b#c");
+	ck_assert_int_eq(got.date, 0);
+	snprintf(say, 2 * URL_BYTES, "HTTP/1.1 307 X\r\nLocation: /%0*d\r\nContent-Length: 0\r\n\r\n",
+	    URL_BYTES, 1);
+	a.say = say;
+	fetch(s, NULL);
+	ck_assert_int_eq(got.status, 307);
+	ck_assert_str_eq(got.location, "");
+	free(say);
+	server_stop(s);
+}
+END_TEST
+
+static void
+json_script(struct peer *p, _unused_ int nth)
+{
+	char request[4096];
+
+	ck_assert(peer_request(p, request, sizeof(request)));
+	ck_assert_ptr_nonnull(strstr(request, "\r\nContent-Type: application/json\r\n"));
+	ck_assert_ptr_null(strstr(request, "urlencoded"));
+	ck_assert_ptr_nonnull(strstr(request, "\r\nAccept: text/x, */*\r\n"));
+	ck_assert_ptr_null(strstr(request, "Accept: application/json"));
+	ck_assert_ptr_nonnull(strstr(request, "\r\nX-One: 1\r\nX-Two: b c\r\n"));
+	ck_assert_ptr_nonnull(strstr(request, "\r\n\r\n{}"));
+	/* The body never ends; with head_only nobody waits for it. */
+	peer_say(p, nth == 0 ? "HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT"
+	    "\r\n\r\n" : "HTTP/1.1 100 Go\r\n\r\n");
+	(void)peer_wait_end(p);
+}
+
+START_TEST(head_only)
+{
+	struct server *s = server_start(PLAIN, json_script);
+	struct fetch_request r = {
+		.url = server_url(s, "/"),
+		.form = slice_of("{}"),
+		.content_type = "application/json",
+		.accept = "text/x, */*",
+		.header_lines = "X-One: 1\r\nX-Two: b c\r\n",
+		.head_only = true,
+		.timeout_ms = 2000,
+	};
+
+	fetch_request(&r);
+	ck_assert_msg(got.outcome == FETCH_ANSWER, "%s", got.why);
+	ck_assert_int_eq(got.status, 200);
+	ck_assert_int_eq(got.date, 784111777LL * SEC);
+	/* An interim head is none. */
+	r.timeout_ms = 200;
+	fetch_request(&r);
+	ck_assert_int_eq(got.outcome, FETCH_UNKNOWN);
+	server_stop(s);
+}
+END_TEST
+
+/* --- A15: private addresses --- */
+
+static void
+ok_script(struct peer *p, _unused_ int nth)
+{
+	if (peer_expect(p, "\r\n\r\n"))
+		peer_say(p, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+}
+
+START_TEST(a15_private_refused)
+{
+	/* The last one is a name that does not say what it leads to. */
+	char name[64], address[16] = "127.0.0.1", url[128];
+	const char *const hosts[] = { "127.0.0.1", "localhost", "a.localhost", name };
+	struct fetch_request r = { .url = url, .timeout_ms = 2000, .allow_insecure = true };
+	struct server *s;
+
+	if (hosts[_i] == name && !own_name(name, address))
+		return;
+	s = server_start_at(address, PLAIN, ok_script);
+	snprintf(url, sizeof(url), "http://%s%s/", hosts[_i], strrchr(server_url(s, ""), ':'));
+	fetch_request(&r);
+	ck_assert_msg(got.outcome == FETCH_ANSWER && got.private_peer, "%s", got.why);
+	r.refuse_private = true;
+	fetch_request(&r);
+	ck_assert_int_eq(got.outcome, FETCH_UNSENT);
+	ck_assert_ptr_nonnull(strstr(got.why, "to a private address"));
+	ck_assert_int_eq(server_connections(s), 1);
+	server_stop(s);
+}
+END_TEST
+
+/* A proxy's own address says nothing; a literal one, or a loopback name, is refused before it is asked. */
+START_TEST(a15_private_behind_proxy)
+{
+	static const struct { const char *host; bool asked; } rows[] = {
+		{ "192.168.1.1", false }, { "[fd00::1]", false }, { "localhost", false },
+		{ "mcp.invalid", true }, { "11.1.1.1", true },
+	};
+	struct server *s = server_start(PLAIN, tunnel_script);
+	char proxy[64], url[64];
+	struct fetch_request r = {
+		.url = url,
+		.form = slice_of("a=b"),
+		.way.proxy = proxy,
+		.timeout_ms = 2000,
+		.refuse_private = true,
+		.allow_insecure = true,
+	};
+
+	tunnel = nitems(tunnels) - 1;
+	snprintf(proxy, sizeof(proxy), "%s", server_url(s, ""));
+	snprintf(url, sizeof(url), "http://%s/", rows[_i].host);
+	fetch_request(&r);
+	ck_assert_msg((got.outcome == FETCH_ANSWER) == rows[_i].asked, "%s", got.why);
+	ck_assert(rows[_i].asked || got.outcome == FETCH_UNSENT);
+	ck_assert_int_eq(server_connections(s), rows[_i].asked);
+	server_stop(s);
+}
+END_TEST
+
+/* The environment names a proxy and exceptions: the address of an exception is looked at before anything is sent. */
+START_TEST(a15_private_exception_of_proxy)
+{
+	struct server *s, *p;
+	char url[128], proxy[64], name[64], address[16];
+	struct fetch_request r = {
+		.url = url,
+		.form = slice_of("a=b"),
+		.way.proxy = "env",
+		.timeout_ms = 2000,
+		.refuse_private = true,
+		.allow_insecure = true,
+	};
+
+	if (!own_name(name, address))
+		return;
+	s = server_start_at(address, PLAIN, ok_script);
+	p = server_start(PLAIN, tunnel_script);
+	tunnel = nitems(tunnels) - 1;
+	snprintf(proxy, sizeof(proxy), "%s", server_url(p, ""));
+	setenv("http_proxy", proxy, 1);
+	setenv("no_proxy", name, 1);
+	snprintf(url, sizeof(url), "http://%s%s/", name, strrchr(server_url(s, ""), ':'));
+	fetch_request(&r);
+	ck_assert_int_eq(got.outcome, FETCH_UNSENT);
+	ck_assert_msg(strstr(got.why, "to a private address") != NULL, "%s", got.why);
+	ck_assert_int_eq(server_connections(p), 0);
+	snprintf(url, sizeof(url), "http://mcp.invalid/");
+	fetch_request(&r);
+	ck_assert_msg(got.outcome == FETCH_ANSWER && !got.private_peer, "%s", got.why);
+	r.refuse_private = false;
+	r.form = slice_of(NULL);
+	snprintf(url, sizeof(url), "http://%s%s/", name, strrchr(server_url(s, ""), ':'));
+	fetch_request(&r);
+	ck_assert_msg(got.outcome == FETCH_ANSWER && got.private_peer, "%s", got.why);
+	server_stop(s);
+	server_stop(p);
 }
 END_TEST
 
@@ -362,6 +584,7 @@ teardown(void)
 	run_for(loop, 0);
 	connector_free(connector);
 	loop_free(loop);
+	challenge_free(&got.challenge);
 	curl_global_cleanup();
 }
 
@@ -383,6 +606,12 @@ main(void)
 	tcase_add_test(tc, floods);
 	tcase_add_test(tc, unsent);
 	tcase_add_loop_test(tc, proxied, 0, nitems(tunnels));
+	tcase_add_loop_test(tc, head, 0, 2);
+	tcase_add_test(tc, location);
+	tcase_add_test(tc, head_only);
+	tcase_add_loop_test(tc, a15_private_refused, 0, 4);
+	tcase_add_loop_test(tc, a15_private_behind_proxy, 0, 5);
+	tcase_add_test(tc, a15_private_exception_of_proxy);
 	tcase_add_test(tc, refused_urls);
 	tcase_add_test(tc, cancelled);
 	suite_add_tcase(s, tc);
