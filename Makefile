@@ -57,6 +57,7 @@ $B/mcp-authd: $B/daemon/main.o $B/daemon.a $B/lib.a
 $B/mcp-authctl: $(CTL) $B/daemon.a $B/lib.a
 $B/wall: $(call o,tests/wall/*.c) $B/lib.a
 $B/demo: $B/tests/demo.o $B/support.a $B/lib.a
+$B/pages: $B/tests/pages.o $B/daemon.a $B/lib.a
 $(ORACLE): $B/%: $B/%.o $B/lib.a $B/llhttp.a
 $(UNIT): $B/%: $B/%.o $B/tests/unit/helpers.a $B/lib.a
 $(DAEMON): $B/%: $B/%.o $B/tests/daemon/helpers.a $B/daemon.a $B/lib.a
@@ -65,11 +66,11 @@ $(BENCH): $B/%: $B/%.o
 
 # Unit tests get nothing of the world: the linker proves that lib/ is pure.
 $(UNIT) $(ORACLE): LIBS = $(if $(findstring curl,$@),$(call pc,libcurl)) $(PURE) $(CHECK)
-$B/mcp-authd $B/mcp-authctl: LIBS = $(WORLD)
+$B/mcp-authd $B/mcp-authctl $B/pages: LIBS = $(WORLD)
 $(DAEMON): LIBS = $(WORLD) $(CHECK)
 $B/wall $B/demo $(INTEG) $(SOAK): LIBS = $(PEER) $(CHECK)
 
-$B/mcp-authd $B/mcp-authctl $B/wall $B/demo $(UNIT) $(ORACLE) $(DAEMON) $(INTEG) $(SOAK) $(BENCH):
+$B/mcp-authd $B/mcp-authctl $B/wall $B/demo $B/pages $(UNIT) $(ORACLE) $(DAEMON) $(INTEG) $(SOAK) $(BENCH):
 	$(LINK)
 
 $B/%.a:
@@ -98,7 +99,7 @@ $B/.deps:
 AGAIN	 = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 RUN	 = BUILD=$B SAN=$(SAN) tests/run -j $(TEST_JOBS)
 
-programs: all $B/wall $B/demo $(UNIT) $(ORACLE) $(DAEMON) $(INTEG) $(SOAK) $(BENCH)
+programs: all $B/wall $B/demo $B/pages $(UNIT) $(ORACLE) $(DAEMON) $(INTEG) $(SOAK) $(BENCH)
 
 demo run:
 	@tests/install-deps build

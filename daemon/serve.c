@@ -20,6 +20,7 @@ static const char *const phase_names[] = {
 	[SERVE_HEAD] = "head",
 	[SERVE_BODY] = "body",
 	[SERVE_ANSWER] = "answer",
+	[SERVE_LINES] = "lines",
 	[SERVE_FLUSH] = "flush",
 	[SERVE_LINGER] = "linger",
 	[SERVE_DEAD] = "dead",
@@ -44,6 +45,7 @@ serve_enter(struct serve *s, enum serve_phase phase)
 		serve_idle_begin(s);
 		break;
 	case SERVE_ANSWER:
+	case SERVE_LINES:
 		serve_idle_end(s);
 		break;
 	case SERVE_LINGER:
@@ -219,7 +221,7 @@ begin(struct serve *s, const struct http1_head *h, bool more)
 }
 
 static size_t
-feed_lines(struct serve *s, const char *p, size_t n)
+begin_lines(struct serve *s, const char *p, size_t n)
 {
 	if (s->handler->lines == NULL) {
 		serve_finish(s);
@@ -227,9 +229,14 @@ feed_lines(struct serve *s, const char *p, size_t n)
 	}
 	s->open = true;
 	s->complete = true;
-	serve_enter(s, SERVE_ANSWER);
-	s->handler->lines(s, p, n);
-	return n;
+	serve_enter(s, SERVE_LINES);
+	return s->handler->lines(s, p, n);
+}
+
+static size_t
+feed_lines(struct serve *s, const char *p, size_t n)
+{
+	return n > 0 ? s->handler->lines(s, p, n) : 0;
 }
 
 /* Takes one head, or nothing if it is not complete. */
@@ -245,7 +252,7 @@ feed_head(struct serve *s, const char *p, size_t n)
 	if (s->fresh) {
 		s->fresh = false;
 		if (memchr("{[ \t\r\n", p[0], 6) != NULL)
-			return feed_lines(s, p, n);
+			return begin_lines(s, p, n);
 	}
 	rc = http1_request(p, n, &s->scanned, s->limits.header_bytes, &h, &e);
 	if (rc == 0)
@@ -309,6 +316,7 @@ may_feed(const struct serve *s)
 	case SERVE_HEAD:
 		return !s->draining && s->out.len <= SERVE_FULL;
 	case SERVE_BODY:
+	case SERVE_LINES:
 		return !s->paused;
 	case SERVE_ANSWER:
 	case SERVE_FLUSH:
@@ -328,7 +336,8 @@ feed(struct serve *s, const char *p, size_t n)
 	s->feeding = true;
 	while (may_feed(s)) {
 		took = s->phase == SERVE_HEAD ? feed_head(s, p + at, n - at) :
-		    feed_body(s, p + at, n - at);
+		    s->phase == SERVE_BODY ? feed_body(s, p + at, n - at) :
+		    feed_lines(s, p + at, n - at);
 		if (took == 0)
 			break;
 		at += took;
@@ -374,7 +383,12 @@ take(struct serve *s, const char *p, size_t n)
 static void
 half_over(struct serve *s)
 {
-	if (s->phase == SERVE_BODY && !s->open)
+	if (s->phase == SERVE_LINES) {
+		if (s->in.len == 0 && !s->ended) {
+			s->ended = true;
+			s->handler->lines(s, NULL, 0);
+		}
+	} else if (s->phase == SERVE_BODY && !s->open)
 		close_when_flushed(s);
 	else if (s->phase == SERVE_BODY || s->in.len > 0)
 		refuse_malformed(s, HTTP1_CUT);
@@ -402,6 +416,7 @@ wants_input(const struct serve *s)
 	case SERVE_LINGER:
 		return true;
 	case SERVE_BODY:
+	case SERVE_LINES:
 		return !s->paused;
 	case SERVE_HEAD:
 	case SERVE_ANSWER:
@@ -546,7 +561,7 @@ settle(void *arg)
 void
 serve_poke(struct serve *s)
 {
-	if (s->queued || (s->feeding && s->phase != SERVE_DEAD))
+	if (s->queued || (s->feeding && s->phase != SERVE_DEAD && s->phase != SERVE_LINES))
 		return;
 	s->queued = true;
 	loop_defer(s->loop, settle, s);
@@ -554,6 +569,7 @@ serve_poke(struct serve *s)
 
 /* Life */
 
+/* Linux says (uid_t)-1 and pid 0 for TCP. */
 static bool
 ask_peer(struct serve *s)
 {

@@ -1,7 +1,8 @@
 /*
- * One local HTTP/1.1 connection over a Unix socket: requests in, answers out,
- * in order; keep-alive, pipelining, 100-continue, half-close, hang-up, idle
- * time, malformed requests.  Knows neither MCP nor control: a handler does.
+ * One local HTTP/1.1 connection over a Unix socket, or over TCP on loopback
+ * (callback alone): requests in, answers out, in order; keep-alive,
+ * pipelining, 100-continue, half-close, hang-up, idle time, malformed
+ * requests.  Knows neither MCP nor control: a handler does.
  */
 #ifndef SERVE_H
 #define SERVE_H
@@ -11,7 +12,7 @@
 
 struct serve;
 
-struct serve_peer { uid_t uid; pid_t pid; };
+struct serve_peer { uid_t uid; pid_t pid; };	/* over TCP (uid_t)-1 and 0: nobody knows */
 
 struct serve_limits {
 	size_t	 header_bytes;
@@ -38,11 +39,14 @@ struct serve_handler {
 	/* The connection is closing for good (after everything else, once): drop serve_data. */
 	void	(*closed)(struct serve *);
 	/*
-	 * First byte was '{', '[' or blank: not HTTP.  NULL: the connection is
-	 * closed.  Else all bytes read so far; the handler answers with
-	 * serve_raw() and the connection closes.
+	 * First byte was '{', '[' or blank: not HTTP but lines of JSON, from now
+	 * on.  NULL: the connection is closed.  Returns how many bytes were
+	 * taken: all, or fewer after serve_pause(), then the rest comes again
+	 * after serve_resume().  n 0, once: the client sends no more.  What is
+	 * written with serve_line() has no framing; serve_close() ends it, and
+	 * gone() says that the client left.
 	 */
-	void	(*lines)(struct serve *, const char *, size_t);
+	size_t	(*lines)(struct serve *, const char *, size_t n);
 };
 
 /*
@@ -74,7 +78,9 @@ void	serve_end(struct serve *);		/* answer complete; the next pipelined request 
 void	serve_abort(struct serve *);		/* abortive close: the answer cannot be completed; no gone(), but closed() in a later settling */
 /* A whole small answer with a JSON body; `close` closes the connection after it. */
 void	serve_json(struct serve *, int status, const char *, size_t, bool close);
-void	serve_raw(struct serve *, const char *, size_t);	/* not HTTP: bytes, then close */
+/* Lines of JSON: the text and a newline.  true: as serve_write(). */
+bool	serve_line(struct serve *, const char *, size_t);
+void	serve_close(struct serve *);		/* ... nothing more follows: closed when all is written; closed() without gone() */
 /* Body back-pressure. */
 void	serve_pause(struct serve *);
 void	serve_resume(struct serve *);

@@ -262,12 +262,27 @@ serve_json(struct serve *s, int status, const char *p, size_t n, bool close)
 	serve_end(s);
 }
 
+bool
+serve_line(struct serve *s, const char *p, size_t n)
+{
+	if (!s->open)
+		return false;
+	if (n >= SERVE_LOW && !s->blocked && s->phase != SERVE_DEAD) {
+		write_through(s, p, n, "\n");
+	} else {
+		serve_put(s, p, n);
+		serve_put(s, "\n", 1);
+	}
+	if (s->out.len > SERVE_FULL)
+		s->full = true;
+	return s->full;
+}
+
 void
-serve_raw(struct serve *s, const char *p, size_t n)
+serve_close(struct serve *s)
 {
 	if (!s->open)
 		return;
-	serve_put(s, p, n);
 	s->closing = s->rude = true;
 	serve_over(s);
 }

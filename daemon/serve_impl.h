@@ -12,6 +12,7 @@ enum serve_phase {
 	SERVE_HEAD,		/* between requests, or a head is half there */
 	SERVE_BODY,		/* the body is being read (or discarded: the answer has ended) */
 	SERVE_ANSWER,		/* completely read; the answer is due */
+	SERVE_LINES,		/* not HTTP: lines both ways */
 	SERVE_FLUSH,		/* nothing is read any more; closes when all is written */
 	SERVE_LINGER,		/* shut down for writing; the rest of the client's bytes is dropped */
 	SERVE_DEAD		/* buried when the turn settles */
@@ -32,6 +33,7 @@ struct serve {
 
 	/* the connection */
 	bool		 fresh : 1;	/* no byte seen yet */
+	bool		 ended : 1;	/* lines: the handler knows that no more come */
 	bool		 half : 1;	/* read 0, but not hung up */
 	bool		 watching : 1;	/* not reading: edge-triggered, for the hang-up alone */
 	bool		 blocked : 1;	/* EAGAIN: EV_WRITE will say */

@@ -1,4 +1,5 @@
 /* Local HTTP connections: a real loop, a socketpair, and a client that misbehaves. */
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <check.h>
@@ -138,6 +139,7 @@ static bool client_ended(void) { return client.eof || client.error != 0; }
 static bool was_gone(void) { return seen.gone > 0; }
 static bool was_closed(void) { return seen.closed > 0; }
 static bool was_drained(void) { return seen.drained > 0; }
+static bool lines_came(void) { return seen.lines > 0; }
 static bool one_request(void) { return seen.requests >= 1; }
 static bool two_requests(void) { return seen.requests >= 2; }
 static bool body_ended(void) { return seen.ends >= 1; }
@@ -201,13 +203,26 @@ on_closed(struct serve *s)
 	seen.closed++;
 }
 
-static void
+/* Lines: "pause" takes no more than itself, "close" ends it, what else comes is said back. */
+static size_t
 on_lines(struct serve *s, const char *p, size_t n)
 {
+	seen.serve = s;
 	seen.lines++;
-	ck_assert_int_eq(p[0], '{');
-	ck_assert_uint_gt(n, 0);
-	serve_raw(s, "no lines\n", 9);
+	if (n == 0) {
+		serve_line(s, "end", 3);
+		serve_close(s);
+		return 0;
+	}
+	if (n >= 6 && memcmp(p, "{pause", 6) == 0) {
+		serve_pause(s);
+		return 6;
+	}
+	serve_line(s, p, n);
+	serve_turn(s);
+	if (memmem(p, n, "close", 5) != NULL)
+		serve_close(s);
+	return n;
 }
 
 static const struct serve_handler handler = {
@@ -215,6 +230,26 @@ static const struct serve_handler handler = {
 };
 
 static const struct serve_limits usual = { .header_bytes = 4096, .body_bytes = 1000000 };
+
+/* What callback does: TCP over loopback. */
+static void
+connect_tcp(int fds[2])
+{
+	struct sockaddr_in sin = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t n = sizeof(sin);
+	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(l, (struct sockaddr *)&sin, n), 0);
+	ck_assert_int_eq(listen(l, 1), 0);
+	ck_assert_int_eq(getsockname(l, (struct sockaddr *)&sin, &n), 0);
+	ck_assert_int_eq(connect(fds[1], (struct sockaddr *)&sin, n), 0);
+	fds[0] = accept4(l, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	ck_assert_int_ne(fds[0], -1);
+	close(l);
+}
 
 static struct serve *
 connect_with(const struct serve_limits *limits)
@@ -282,6 +317,24 @@ START_TEST(keep_alive)
 	ck_assert_int_eq(serve_peer(seen.serve)->uid, getuid());
 	ck_assert_int_eq(serve_peer(seen.serve)->pid, getpid());
 	ck_assert(!client.eof);
+}
+END_TEST
+
+/* Nobody's uid, so nobody's rights. */
+START_TEST(tcp_has_no_peer)
+{
+	int fds[2];
+
+	connect_tcp(fds);
+	client.fd = fds[1];
+	ck_assert_ptr_nonnull(serve_open(loop, fds[0], &usual, &handler, &seen));
+	say(GET("/now"));
+	ck_assert(until(one_answer));
+	ck_assert_int_eq(serve_peer(seen.serve)->uid, (uid_t)-1);
+	ck_assert_int_eq(serve_peer(seen.serve)->pid, 0);
+	/* A half-close looks like a close. */
+	shutdown(client.fd, SHUT_WR);
+	ck_assert(until(client_ended));
 }
 END_TEST
 
@@ -489,13 +542,46 @@ START_TEST(chunked_body_too_large)
 }
 END_TEST
 
+static bool two_lines(void) { return count_of("{two}\n") == 1; }
+
+/* The first byte decides; no idle time, no end but the handler's or the client's. */
 START_TEST(lines_are_not_http)
 {
-	say("{\"jsonrpc\":\"2.0\"}\n");
+	say("{one}");
+	ck_assert(until(lines_came));
+	say("{two}");
+	ck_assert(until(two_lines));
+	say("GET / HTTP/1.1\r\n\r\n close");
 	ck_assert(until(client_ended));
-	ck_assert_str_eq(got(), "no lines\n");
-	ck_assert_uint_eq(seen.lines, 1);
+	ck_assert_ptr_nonnull(strstr(got(), "{one}\n{two}\nGET / HTTP/1.1"));
+	ck_assert_uint_eq(seen.requests, 0);
+	hang_up();
+	ck_assert(until(was_closed));
 	ck_assert_uint_eq(seen.gone, 0);
+}
+END_TEST
+
+/* What was not taken comes again, the half-close behind it. */
+START_TEST(lines_paused)
+{
+	say("{pause{rest}");
+	ck_assert_int_eq(shutdown(client.fd, SHUT_WR), 0);
+	some_turns();
+	ck_assert_uint_eq(seen.lines, 1);
+	serve_resume(seen.serve);
+	ck_assert(until(client_ended));
+	ck_assert_str_eq(got(), "{rest}\nend\n");
+	ck_assert_uint_eq(seen.gone, 0);
+}
+END_TEST
+
+START_TEST(lines_left)
+{
+	say("{one}");
+	ck_assert(until(lines_came));
+	hang_up();
+	ck_assert(until(was_closed));
+	ck_assert_uint_eq(seen.gone, 1);
 }
 END_TEST
 
@@ -980,7 +1066,8 @@ static Suite *
 suite(void)
 {
 	Suite *s = suite_create("serve");
-	TCase *t = tcase_create("serve"), *idle = tcase_create("idle");
+	TCase *t = tcase_create("serve"), *idle = tcase_create("idle"),
+	    *tcp = tcase_create("tcp");
 
 	tcase_set_timeout(t, 30);
 	tcase_add_checked_fixture(t, setup, teardown);
@@ -996,6 +1083,8 @@ suite(void)
 	tcase_add_test(t, head_too_large);
 	tcase_add_test(t, chunked_body_too_large);
 	tcase_add_test(t, lines_are_not_http);
+	tcase_add_test(t, lines_paused);
+	tcase_add_test(t, lines_left);
 	tcase_add_test(t, continue_is_sent_when_wanted);
 	tcase_add_test(t, continue_waits_for_resume);
 	tcase_add_test(t, final_answer_instead_of_continue);
@@ -1023,6 +1112,9 @@ suite(void)
 	tcase_add_test(idle, pending_is_not_idle);
 	tcase_add_loop_test(idle, incomplete_but_not_idle, 0, 2);
 	suite_add_tcase(s, idle);
+	tcase_add_checked_fixture(tcp, begin, teardown);
+	tcase_add_test(tcp, tcp_has_no_peer);
+	suite_add_tcase(s, tcp);
 	return s;
 }
 
