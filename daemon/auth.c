@@ -33,6 +33,8 @@ auth_ask(struct credential *c, struct auth_waiter *w, const char *method _unused
 	now = loop_now(c->loop);
 	v = refresh_ask(&c->machine, w->after, w->granted, &now, &ev, &w->failure);
 	if (v == REFRESH_FAIL) {
+		if (credential_hold(c, w))
+			return AUTH_WAIT;
 		credential_explain(c, &w->failure);
 		return AUTH_FAIL;
 	}

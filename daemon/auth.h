@@ -11,13 +11,16 @@
 #include "failure.h"
 #include "url.h"
 
+struct challenge;
 struct credential;
 
 /* One exchange's place in the queue.  Zero it, set wake and arg. */
 struct auth_waiter {
 	TAILQ_ENTRY(auth_waiter) entry;
-	unsigned char	 queued;	/* private: 0 no, 1 waiting, 2 about to be woken */
+	unsigned char	 queued;	/* private: in which of the credential's lists */
+	bool		 may_hold;	/* a request POST: may be held for a login that runs (H6) */
 	bool		 granted;	/* private: B3, the generation is taken whatever its expiry says */
+	int64_t		 held_until;	/* private: boot ms (H6); 0 = never held */
 	uint64_t	 after;		/* the generation that answered 401 to this exchange; 0 = none yet */
 	struct failure	 failure;	/* set before wake() if it failed */
 	bool		 failed;
@@ -49,6 +52,8 @@ void	auth_answered(struct credential *c, uint64_t generation, int status, bool r
  * w->after, auth_ask() again; false: the 401 is final, *ret says as what.
  */
 bool	auth_rejected(struct credential *c, struct auth_waiter *w, uint64_t generation, bool retry, struct failure *ret);
+/* A 401 or 403 carried these Bearer challenges: what a login will need (WIRE A1, A10, A11; contract J). */
+void	auth_challenged(struct credential *c, int status, const struct challenge *);
 /* No longer interested.  Always call it before the waiter's memory goes; idempotent. */
 void	auth_leave(struct credential *c, struct auth_waiter *w);
 

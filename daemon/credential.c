@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "credential_impl.h"
-#include "oauth.h"
+#include "scope.h"
 
 /* --- facts --- */
 
@@ -14,8 +14,8 @@ endpoint(const struct credential *c, const struct record *rec)
 	return rec->token_endpoint != NULL ? rec->token_endpoint : c->config->oauth.token_endpoint;
 }
 
-static struct refresh_facts
-facts_of(const struct credential *c, const struct record *rec)
+struct refresh_facts
+credential_facts(const struct credential *c, const struct record *rec)
 {
 	struct refresh_facts f = { 0 };
 	char hash[HASH_HEX];
@@ -25,7 +25,8 @@ facts_of(const struct credential *c, const struct record *rec)
 	f.renewal = record_id(rec->refresh_token);
 	f.expires_at = rec->expires_at;
 	f.lifetime = rec->lifetime;
-	f.renewable = record_renewable(rec) && endpoint(c, rec) != NULL;
+	f.renewable = c->machine.renews_itself ||
+	    (record_renewable(rec) && endpoint(c, rec) != NULL);
 	f.foreign = c->config->oauth.issuer != NULL && rec->issuer != NULL &&
 	    strcmp(c->config->oauth.issuer, rec->issuer) != 0;
 	if (hash[0] != '\0' && strcmp(hash, rec->intent.hash) == 0) {
@@ -47,84 +48,11 @@ hold(struct credential *c, struct record *rec)
 		abort();	/* a few KiB */
 }
 
-static void
-trouble(struct credential *c, const char *what, const char *why)
+void
+credential_trouble(struct credential *c, const char *what, const char *why)
 {
 	snprintf(c->why, sizeof(c->why), "%s%s%s", what, why[0] != '\0' ? ": " : "", why);
-}
-
-void
-credential_explain(const struct credential *c, struct failure *f)
-{
-	/* c->why is made of our own words, but may name paths: log and status only. */
-	const char *words = "";
-
-	if (c->bearer != NULL && f->reason == REASON_LOGIN_REQUIRED)
-		f->reason = REASON_BEARER_REJECTED;	/* A4: nobody can log in to it */
-	if (c->bearer != NULL && f->reason == REASON_STORE)
-		words = "the configured bearer cannot be read";
-
-	if (f->reason == REASON_UPSTREAM_UNREACHABLE)
-		words = "the authorization server did not answer properly";
-	else if (f->reason == REASON_LOGIN_REQUIRED && c->machine.refusals > 0)
-		words = "the authorization server refuses this client's configuration";
-	else if (f->reason == REASON_BEARER_REJECTED && c->machine.breaker_delay != 0)
-		words = "a fresh token was rejected; trying again soon";
-	snprintf(f->detail, sizeof(f->detail), "%s", words);
-}
-
-/* --- those who wait --- */
-
-void
-credential_park(struct credential *c, struct auth_waiter *w)
-{
-	w->queued = 1;
-	w->failed = false;
-	TAILQ_INSERT_TAIL(&c->waiting, w, entry);
-}
-
-void
-credential_unpark(struct credential *c, struct auth_waiter *w)
-{
-	if (w->queued == 1)
-		TAILQ_REMOVE(&c->waiting, w, entry);
-	else if (w->queued == 2)
-		TAILQ_REMOVE(&c->woken, w, entry);
-	w->queued = 0;
-}
-
-static void
-wake_all(void *arg)
-{
-	struct credential *c = arg;
-	struct auth_waiter *w;
-
-	while ((w = TAILQ_FIRST(&c->woken)) != NULL) {
-		credential_unpark(c, w);
-		w->wake(w->arg);
-	}
-}
-
-/* Everybody is answered at the end of the turn, in the order of asking. */
-static void
-release_waiters(struct credential *c, unsigned actions)
-{
-	struct auth_waiter *w;
-
-	if (!(actions & (A_WAKE | A_FAIL)) || TAILQ_EMPTY(&c->waiting))
-		return;
-	while ((w = TAILQ_FIRST(&c->waiting)) != NULL) {
-		TAILQ_REMOVE(&c->waiting, w, entry);
-		TAILQ_INSERT_TAIL(&c->woken, w, entry);
-		w->queued = 2;
-		w->granted |= (actions & A_GRANT) != 0;	/* kept while the store is reread once more */
-		w->failed = (actions & A_FAIL) != 0;
-		if (!w->failed)
-			continue;
-		w->failure = (struct failure){ .reason = c->machine.reason };
-		credential_explain(c, &w->failure);
-	}
-	loop_defer(c->loop, wake_all, c);
+	memcpy(c->last_error, c->why, sizeof(c->last_error));
 }
 
 /* --- what the machine asks for --- */
@@ -139,8 +67,28 @@ on_locked(void *arg, struct store_reply *r)
 		credential_feed(c, REFRESH_LOCKED);
 		return;
 	}
-	trouble(c, "lock", r->why);
+	credential_trouble(c, "lock", r->why);
 	credential_feed(c, r->result == STORE_TIMEOUT ? REFRESH_LOCK_TIMEOUT : REFRESH_LOCK_FAILED);
+}
+
+/*
+ * What is stored for another issuer is nobody's where no login is needed: a
+ * token of the right one takes its place.
+ */
+static void
+on_found(struct credential *c, const struct now *now)
+{
+	struct refresh_facts f = credential_facts(c, c->stored);
+
+	if (f.foreign)
+		credential_trouble(c, "the stored credential is for another issuer", "");
+	if (f.foreign && c->machine.renews_itself) {
+		record_free(c->stored);
+		c->stored = NULL;
+		credential_feed(c, refresh_saw_stored(&c->machine, REFRESH_ABSENT, NULL, now));
+		return;
+	}
+	credential_feed(c, refresh_saw_stored(&c->machine, REFRESH_FOUND, &f, now));
 }
 
 static void
@@ -148,20 +96,17 @@ on_loaded(void *arg, struct store_reply *r)
 {
 	struct credential *c = *(struct credential **)arg;
 	struct now now = loop_now(c->loop);
-	struct refresh_facts f;
 
+	record_free(c->stored);
+	c->stored = NULL;
 	if (r->result == STORE_OK) {
-		record_free(c->stored);
 		c->stored = r->record;
 		r->record = NULL;
-		f = facts_of(c, c->stored);
-		if (f.foreign)
-			trouble(c, "the stored credential is for another issuer", "");
-		credential_feed(c, refresh_saw_stored(&c->machine, REFRESH_FOUND, &f, &now));
+		on_found(c, &now);
 		return;
 	}
 	if (r->result != STORE_GONE)
-		trouble(c, "store", r->why);
+		credential_trouble(c, "store", r->why);
 	credential_feed(c, refresh_saw_stored(&c->machine,
 	    r->result == STORE_GONE ? REFRESH_ABSENT : REFRESH_UNREADABLE, NULL, &now));
 }
@@ -173,7 +118,7 @@ on_saved(void *arg, struct store_reply *r)
 	struct now now = loop_now(c->loop);
 
 	if (r->result != STORE_OK)
-		trouble(c, "store", r->why);
+		credential_trouble(c, "store", r->why);
 	credential_feed(c, refresh_saw_saved(&c->machine, r->result == STORE_OK, &now));
 }
 
@@ -192,13 +137,13 @@ on_bearer(void *arg, struct record *rec, const char *why)
 	struct refresh_facts f;
 
 	if (rec == NULL) {
-		trouble(c, why, "");
+		credential_trouble(c, why, "");
 		credential_feed(c, refresh_saw_stored(&c->machine, REFRESH_UNREADABLE, NULL, &now));
 		return;
 	}
 	record_free(c->stored);
 	c->stored = rec;
-	f = facts_of(c, rec);
+	f = credential_facts(c, rec);
 	f.renewable = f.foreign = false;
 	credential_feed(c, refresh_saw_stored(&c->machine, REFRESH_FOUND, &f, &now));
 }
@@ -227,10 +172,23 @@ save(struct credential *c, const struct record *rec)
 	store_save(c->store, &c->key, rec, on_saved, &c->ops);
 }
 
-/* C8, and taking it back. */
+static void
+nothing_to_save(void *arg)
+{
+	struct credential *c = arg;
+	struct now now = loop_now(c->loop);
+
+	credential_feed(c, refresh_saw_saved(&c->machine, true, &now));
+}
+
+/* C8, and taking it back.  A grant that renews itself spends nothing: nothing to note. */
 static void
 save_intent(struct credential *c)
 {
+	if (c->machine.renews_itself || c->cur == NULL) {
+		loop_defer(c->loop, nothing_to_save, c);
+		return;
+	}
 	record_hash(c->machine.cur.tries > 0 ? c->cur->refresh_token : NULL, c->cur->intent.hash);
 	c->cur->intent.tries = c->machine.cur.tries;
 	c->cur->intent.at = c->machine.cur.tried_at;
@@ -246,39 +204,48 @@ save_mark(struct credential *c)
 	save(c, c->cur);
 }
 
+/* For status; the words are an interface. */
+static const char *
+result_word(enum refresh_event ev)
+{
+	switch ((int)ev) {
+	case REFRESH_TOKEN_OK:
+		return "ok";
+	case REFRESH_TOKEN_DEAD:
+		return "dead";
+	case REFRESH_TOKEN_REFUSED:
+		return "refused";
+	case REFRESH_TOKEN_STRIKE:
+		return "rejected";
+	case REFRESH_TOKEN_TRANSIENT:
+		return "unreachable";
+	default:
+		return "unknown";
+	}
+}
+
 static void
-on_token(void *arg, struct fetch_reply *r)
+on_token(void *arg, struct grant_reply *r)
 {
 	struct credential *c = arg;
 	struct now now = loop_now(c->loop);
-	struct token_answer answer = { 0 };
 	struct refresh_facts f = { 0 };
-	enum token_class class = TOKEN_UNKNOWN;
+	enum token_class class = r->class;
 	enum refresh_event ev;
 
-	c->fetch = NULL;
-	if (r->outcome == FETCH_ANSWER)
-		class = token_classify(r->status, r->body.p, r->body.len, now.wall, &answer);
-	else if (r->outcome == FETCH_UNSENT)
-		class = TOKEN_TRANSIENT;
+	c->grant = NULL;
 	if (class == TOKEN_OK) {
 		record_free(c->minted);
-		c->minted = record_renew(c->cur, &answer, now.wall);
+		c->minted = record_renew(r->rec, &r->answer, now.wall);
 		if (c->minted == NULL)
 			class = TOKEN_UNKNOWN;
 		else
-			f = facts_of(c, c->minted);
-		if (answer.odd_expiry)
-			log_warn(c->config->name, "refresh",
-			    "the token response has an unusable expires_in; taken as unknown");
+			f = credential_facts(c, c->minted);
 	}
 	if (class != TOKEN_OK)
-		snprintf(c->why, sizeof(c->why), "token endpoint: %s (status %d%s%s)",
-		    r->outcome == FETCH_ANSWER ? "refused" : r->why, r->status,
-		    answer.error[0] != '\0' ? ", " : "", answer.error);
+		credential_trouble(c, r->why[0] != '\0' ? r->why : "out of memory", "");
 	ev = refresh_saw_token(&c->machine, class, &f, r->retry_after, &now);
-	snprintf(c->last_result, sizeof(c->last_result), "%s", refresh_event_name(ev));
-	token_free(&answer);
+	snprintf(c->last_result, sizeof(c->last_result), "%s", result_word(ev));
 	credential_feed(c, ev);
 }
 
@@ -286,61 +253,124 @@ on_token(void *arg, struct fetch_reply *r)
 static void
 unsent(void *arg)
 {
-	struct fetch_reply r = { .outcome = FETCH_UNSENT, .why = "no request could be made" };
+	struct grant_reply r = { .class = TOKEN_TRANSIENT, .why = "no request could be made" };
 
 	on_token(arg, &r);
 }
 
-/* The record as the request needs it: the config fills what the login did not say. */
-static int
-token_request(struct credential *c, struct buf *body, struct buf *authorization)
+static enum grant_kind
+kind_of(const struct credential *c)
 {
-	const struct config_upstream *u = c->config;
-	struct record rec = *c->cur;	/* borrowed, not owned */
-
-	if (rec.client_id == NULL)
-		rec.client_id = u->oauth.client_id;
-	if (rec.client_secret == NULL)
-		rec.client_secret = u->oauth.client_secret;
-	if (rec.auth_method == NULL)
-		rec.auth_method = u->oauth.token_endpoint_auth_method;
-	if (u->oauth.resource != NULL)
-		rec.resource = u->oauth.resource;
-	if (u->oauth.resource_omit)
-		rec.resource = NULL;
-	return oauth_refresh_request(&rec, body, authorization);
+	switch (c->config->oauth.grant) {
+	case CONFIG_CLIENT_CREDENTIALS:
+		return GRANT_CREDENTIALS;
+	case CONFIG_ID_JAG:
+		return GRANT_ID_JAG;
+	case CONFIG_AUTHORIZATION_CODE:
+	case CONFIG_DEVICE_CODE:
+		break;
+	}
+	return GRANT_REFRESH;
 }
 
+/* A15: the login (or who imported) has judged the endpoint; its address is not judged again. */
 static void
 send_request(struct credential *c)
 {
-	_cleanup_(buf_free) struct buf body = BUF_SECRET(MIB);
-	_cleanup_(buf_free) struct buf authorization = BUF_SECRET(MIB);
-	struct fetch_request req = {
-		.url = endpoint(c, c->cur),
-		.way = way_of(c->config),
+	struct grant_request req = {
+		.kind = kind_of(c),
+		.config = c->config,
+		.rec = c->cur,
+		.challenge = credential_challenge(c),
+		.worker = store_worker(c->store),
+		.memory = &c->memory,
 		.timeout_ms = TOKEN_WAIT,
-		.max_body = TOKEN_BODY,
-		.allow_insecure = c->config->allow_insecure,
 	};
 
 	c->requests++;
 	log_info(c->config->name, "refresh", "asking the authorization server for a new token");
-	if (token_request(c, &body, &authorization) == 0) {
-		req.form = (struct slice){ body.p, body.len };
-		if (authorization.len > 0)
-			req.authorization = authorization.p;
-		c->fetch = fetch_start(c->connector, &req, on_token, c);
-	}
-	if (c->fetch == NULL)
+	c->grant = grant_start(c->connector, &req, on_token, c);
+	if (c->grant == NULL)
 		loop_defer(c->loop, unsent, c);
 }
 
-/* C7 becomes real with discovery; until then what is stored is believed. */
+/* --- C7 --- */
+
 static void
 verified(void *arg)
 {
 	credential_feed(arg, REFRESH_VERIFIED);
+}
+
+/* Only what was read can contradict, or take a contradiction back. */
+static void
+on_verified(void *arg, struct discover_reply *r)
+{
+	struct credential *c = arg;
+	bool mismatch = r->mismatch || (!r->ok && c->machine.mismatch);
+
+	c->verify = NULL;
+	if (mismatch)
+		credential_trouble(c, "the server's metadata does not name the issuer that the "
+		    "login was made with", "");
+	else if (!r->ok)
+		log_info(c->config->name, "verify", "the server's metadata cannot be read: %s", r->why);
+	credential_feed(c, mismatch ? REFRESH_MISMATCH : REFRESH_VERIFIED);
+}
+
+/* No issuer stored: the token goes to the stored endpoint alone, which is pinned thereby. */
+static void
+verify(struct credential *c)
+{
+	struct challenge known = { .bearer = true };
+	struct discover_request req = {
+		.config = c->config,
+		.known = &known,
+		.timeout_ms = VERIFY_WAIT,
+		.done = on_verified,
+		.arg = c,
+	};
+
+	if (c->cur != NULL && c->cur->issuer != NULL) {
+		req.issuer = c->cur->issuer;
+		known.resource_metadata = c->challenge.resource_metadata != NULL ?
+		    c->challenge.resource_metadata : c->cur->resource_metadata;
+		c->verify = discover_start(c->connector, &req);
+	}
+	if (c->verify == NULL)
+		loop_defer(c->loop, verified, c);
+}
+
+/* --- logout --- */
+
+static void
+delete_stored(struct credential *c)
+{
+	store_delete(c->store, &c->key, on_saved, &c->ops);
+}
+
+/* Unreadable: it goes all the same, and nobody can say which token it was. */
+static void
+on_doomed(void *arg, struct store_reply *r)
+{
+	struct credential *c = *(struct credential **)arg;
+	struct credential_job *job = TAILQ_FIRST(&c->jobs);
+
+	job->record = r->record;
+	r->record = NULL;
+	delete_stored(c);
+}
+
+/* H4: what is deleted is handed over; one that could not be stored stands in memory alone. */
+static void
+read_and_delete(struct credential *c)
+{
+	if (!c->machine.unpersisted || c->cur == NULL) {
+		store_load(c->store, &c->key, on_doomed, &c->ops);
+		return;
+	}
+	TAILQ_FIRST(&c->jobs)->record = record_copy(c->cur);
+	delete_stored(c);
 }
 
 static void
@@ -356,9 +386,10 @@ give_up_running(struct credential *c)
 	store_forget(c->store, &c->ops);
 	if (c->bearer != NULL)
 		bearer_forget(c->bearer);
+	discover_cancel(c->verify);
+	c->verify = NULL;
 	loop_undefer(c->loop, c);
-	if (!TAILQ_EMPTY(&c->woken))
-		loop_defer(c->loop, wake_all, c);
+	credential_rewake(c);
 }
 
 static void
@@ -369,6 +400,9 @@ hold_what_came(struct credential *c, unsigned actions)
 		    strcmp(c->cur->access_token, c->stored->access_token) != 0;
 		hold(c, c->stored);
 		c->stored = NULL;
+		if (c->cur != NULL && c->challenge.scope != NULL && c->cur->scope != NULL &&
+		    scope_contains(c->cur->scope, c->challenge.scope))
+			credential_drop_challenge(c);
 	}
 	if (actions & A_INSTALL) {
 		hold(c, c->minted);
@@ -376,6 +410,8 @@ hold_what_came(struct credential *c, unsigned actions)
 		c->refreshes++;
 		c->refreshed_at = c->cur->obtained_at;
 		c->why[0] = '\0';
+		if (c->machine.renews_itself)
+			credential_drop_challenge(c);	/* its scope was asked for */
 		log_info(c->config->name, "refresh", "new token, generation %llu",
 		    (unsigned long long)c->machine.generation);
 	}
@@ -384,7 +420,8 @@ hold_what_came(struct credential *c, unsigned actions)
 
 		hold(c, job->record);
 		job->record = NULL;
-		c->why[0] = '\0';
+		c->why[0] = c->last_error[0] = '\0';
+		credential_drop_challenge(c);
 	}
 	if (actions & A_DROP)
 		hold(c, NULL);
@@ -398,7 +435,7 @@ begin_what_follows(struct credential *c, unsigned actions)
 	if (actions & A_REREAD)
 		reread(c);
 	if (actions & A_VERIFY)
-		loop_defer(c->loop, verified, c);
+		verify(c);
 	if (actions & (A_INTENT | A_CLEAR))
 		save_intent(c);
 	if (actions & A_MARK)
@@ -410,24 +447,9 @@ begin_what_follows(struct credential *c, unsigned actions)
 	if (actions & A_SAVE_LOGIN)
 		save(c, TAILQ_FIRST(&c->jobs)->record);
 	if (actions & A_DELETE)
-		store_delete(c->store, &c->key, on_saved, &c->ops);
+		read_and_delete(c);
 	if (actions & A_UNLOCK)
 		unlock(c);
-}
-
-static void
-finish_job(struct credential *c, bool ok)
-{
-	struct credential_job *job = TAILQ_FIRST(&c->jobs);
-
-	TAILQ_REMOVE(&c->jobs, job, entry);
-	c->job_runs = false;
-	log_info(c->config->name, "credential", "%s %s", job->logout ? "logout" : "login",
-	    ok ? "done" : "failed");
-	if (job->done != NULL)
-		job->done(job->arg, ok ? NULL : c->why[0] != '\0' ? c->why : "draining");
-	record_free(job->record);
-	free(job);
 }
 
 /* --- at rest --- */
@@ -459,15 +481,6 @@ on_background(void *arg)
 }
 
 static void
-refuse_jobs(struct credential *c)
-{
-	while (!c->job_runs && !TAILQ_EMPTY(&c->jobs)) {
-		trouble(c, "the daemon is stopping", "");
-		finish_job(c, false);
-	}
-}
-
-static void
 on_drained(void *arg)
 {
 	struct credential *c = arg;
@@ -487,27 +500,19 @@ on_unused(void *arg)
 		c->unused(c->unused_arg);
 }
 
-/* Nothing runs any more: what has waited for that? */
-static void
-rest(struct credential *c)
+void
+credential_rest(struct credential *c)
 {
-	struct credential_job *job;
-
 	if (c->machine.draining) {
-		refuse_jobs(c);
+		credential_refuse_jobs(c);
 		if (c->machine.state == REFRESH_IDLE || c->machine.state == REFRESH_VOID)
 			loop_defer(c->loop, on_drained, c);
 		return;
 	}
 	if (!refresh_at_rest(&c->machine))
 		return;
-	if ((job = TAILQ_FIRST(&c->jobs)) != NULL) {
-		c->job_runs = true;
-		if (job->record != NULL)
-			c->machine.login = facts_of(c, job->record);
-		credential_feed(c, job->record != NULL ? REFRESH_LOGIN : REFRESH_LOGOUT);
+	if (credential_next_job(c))
 		return;
-	}
 	if (refresh_noted(&c->machine))
 		credential_feed(c, REFRESH_CHANGED);
 	else if (c->unused != NULL)
@@ -569,10 +574,9 @@ credential_feed(struct credential *c, enum refresh_event ev)
 	begin_what_follows(c, out.actions);
 	if (out.actions & A_TIMER)
 		timer_set(&c->retry, out.timer);
-	release_waiters(c, out.actions);
-	if (out.actions & (A_JOB_OK | A_JOB_FAILED))
-		finish_job(c, (out.actions & A_JOB_OK) != 0);
-	rest(c);
+	credential_release_waiters(c, out.actions);
+	credential_job_step(c, out.actions);
+	credential_rest(c);
 }
 
 /* --- life --- */
@@ -589,6 +593,13 @@ on_retry(void *arg)
 	credential_feed(arg, REFRESH_TIMER);
 }
 
+static bool
+renews_itself(const struct config_upstream *u)
+{
+	return u->auth == CONFIG_OAUTH && (u->oauth.grant == CONFIG_CLIENT_CREDENTIALS ||
+	    u->oauth.grant == CONFIG_ID_JAG);
+}
+
 struct credential *
 credential_new(struct loop *loop, struct store *store, struct connector *connector,
     const struct config_upstream *config)
@@ -603,11 +614,14 @@ credential_new(struct loop *loop, struct store *store, struct connector *connect
 	c->ops = c;
 	c->header = BUF_SECRET(2 * TOKEN_BYTES);
 	TAILQ_INIT(&c->waiting);
+	TAILQ_INIT(&c->held);
 	TAILQ_INIT(&c->woken);
 	TAILQ_INIT(&c->jobs);
 	timer_init(&c->retry, loop, on_retry, c);
 	timer_init(&c->background, loop, on_background, c);
+	timer_init(&c->held_until, loop, credential_held_too_long, c);
 	refresh_init(&c->machine, (uint32_t)(now.boot ^ now.wall ^ getpid()) | 1);
+	c->machine.renews_itself = renews_itself(config);
 	if (config->auth == CONFIG_BEARER) {
 		c->machine.rereads = true;
 		c->bearer = bearer_new(loop, store_worker(store), config, on_changed, c);
@@ -622,24 +636,22 @@ credential_new(struct loop *loop, struct store *store, struct connector *connect
 void
 credential_free(struct credential *c)
 {
-	struct credential_job *job;
-
 	if (c == NULL)
 		return;
 	if (c->bearer == NULL)
 		store_watch(c->store, &c->key, NULL, NULL);
 	bearer_free(c->bearer);
 	store_forget(c->store, &c->ops);
-	fetch_cancel(c->fetch);
+	grant_cancel(c->grant);
+	discover_cancel(c->verify);
 	unlock(c);
 	timer_clear(&c->retry);
 	timer_clear(&c->background);
-	while ((job = TAILQ_FIRST(&c->jobs)) != NULL) {
-		TAILQ_REMOVE(&c->jobs, job, entry);
-		record_free(job->record);
-		free(job);
-	}
+	timer_clear(&c->held_until);
+	credential_free_jobs(c);
 	loop_undefer(c->loop, c);
+	grant_memory_clear(&c->memory);
+	challenge_free(&c->challenge);
 	record_free(c->cur);
 	record_free(c->stored);
 	record_free(c->minted);
@@ -654,6 +666,7 @@ credential_drain(struct credential *c, void (*drained)(void *), void *arg)
 	c->drained_arg = arg;
 	timer_clear(&c->background);
 	credential_feed(c, REFRESH_DRAIN);
+	credential_fail_held(c, REASON_DRAINING);
 }
 
 void
@@ -664,7 +677,7 @@ credential_release(struct credential *c, void (*unused)(void *), void *arg)
 	if (unused != NULL)
 		timer_clear(&c->background);
 	if (c->machine.state == REFRESH_IDLE)
-		rest(c);
+		credential_rest(c);
 }
 
 void
@@ -672,6 +685,14 @@ credential_configure(struct credential *c, const struct config_upstream *config)
 {
 	c->config = config;
 	c->key = (struct store_key){ config->name, config->url.text };
+	c->machine.renews_itself = renews_itself(config);
+	grant_memory_clear(&c->memory);
+	grant_configure(c->grant, config);
+	if (c->verify != NULL) {
+		discover_cancel(c->verify);
+		c->verify = NULL;
+		verify(c);
+	}
 }
 
 void
@@ -681,7 +702,7 @@ credential_forgive(struct credential *c)
 		log_info(c->config->name, "credential", "back-off and breaker are forgotten");
 	refresh_forgive(&c->machine);
 	if (c->machine.state == REFRESH_IDLE)
-		rest(c);
+		credential_rest(c);
 }
 
 void
@@ -690,103 +711,16 @@ credential_reread(struct credential *c)
 	credential_feed(c, REFRESH_CHANGED);
 }
 
-static void
-add_job(struct credential *c, struct record *rec, credential_done done, void *arg)
+const struct record *
+credential_record(const struct credential *c)
 {
-	struct credential_job *job = calloc(1, sizeof(*job));
-
-	if (job == NULL)
-		abort();
-	*job = (struct credential_job){ .record = rec, .logout = rec == NULL,
-	    .done = done, .arg = arg };
-	TAILQ_INSERT_TAIL(&c->jobs, job, entry);
-	if (!c->job_runs)
-		rest(c);
+	return c->cur;
 }
 
-void
-credential_import(struct credential *c, struct record *rec, credential_done done, void *arg)
+bool
+credential_login_required(const struct credential *c)
 {
-	free(rec->name);
-	free(rec->url);
-	rec->name = strdup(c->key.name);
-	rec->url = strdup(c->key.url);
-	if (rec->name == NULL || rec->url == NULL)
-		abort();
-	add_job(c, rec, done, arg);
-}
-
-void
-credential_remove(struct credential *c, credential_done done, void *arg)
-{
-	add_job(c, NULL, done, arg);
-}
-
-void
-credential_forget(struct credential *c, void *arg)
-{
-	struct credential_job *job;
-
-	TAILQ_FOREACH(job, &c->jobs, entry)
-		if (job->arg == arg)
-			job->done = NULL;
-}
-
-/* --- status --- */
-
-static const char *
-login_word(const struct credential *c, const struct now *now)
-{
-	if (c->machine.state == REFRESH_VOID ||
-	    (c->machine.state == REFRESH_LOADING && c->cur == NULL))
-		return "loading";
-	if (c->machine.unreadable && c->cur == NULL)
-		return "store_fault";
-	return refresh_login_required(&c->machine, now) ? "login_required" : "logged_in";
-}
-
-static int
-add_string(struct buf *out, const char *key, const char *value)
-{
-	if (buf_addf(out, ",\"%s\":", key) < 0)
-		return -ENOMEM;
-	return value != NULL ? buf_addjson(out, value, strlen(value)) : buf_adds(out, "null");
-}
-
-static int
-add_ms(struct buf *out, const char *key, int64_t ms)
-{
-	if (ms == EXPIRES_UNKNOWN || ms <= 0)
-		return buf_addf(out, ",\"%s\":null", key);
-	return buf_addf(out, ",\"%s\":%lld", key, (long long)(ms / SEC));
-}
-
-int
-credential_status(struct credential *c, struct buf *out)
-{
-	const struct refresh *m = &c->machine;
 	struct now now = loop_now(c->loop);
-	int e = 0;
 
-	e |= buf_adds(out, "{\"state\":");
-	e |= buf_addf(out, "\"%s\"", login_word(c, &now));
-	e |= add_string(out, "machine", refresh_state_name(m->state));
-	e |= buf_addf(out, ",\"generation\":%llu,\"proven\":%s,\"renewable\":%s",
-	    (unsigned long long)m->generation, m->proven ? "true" : "false",
-	    m->cur.renewable ? "true" : "false");
-	e |= add_ms(out, "expires_at", c->cur != NULL ? c->cur->expires_at : 0);
-	e |= add_string(out, "issuer", c->cur != NULL ? c->cur->issuer : NULL);
-	e |= add_string(out, "scope", c->cur != NULL ? c->cur->scope : NULL);
-	e |= add_ms(out, "refreshed_at", c->refreshed_at);
-	e |= add_string(out, "last_result", c->last_result[0] != '\0' ? c->last_result : NULL);
-	e |= buf_addf(out, ",\"token_requests\":%llu,\"refreshes\":%llu,\"adoptions\":%llu",
-	    (unsigned long long)c->requests, (unsigned long long)c->refreshes,
-	    (unsigned long long)c->adoptions);
-	e |= buf_addf(out, ",\"unpersisted\":%s,\"breaker\":\"%s\"",
-	    m->unpersisted ? "true" : "false", m->breaker_delay != 0 ? "open" : "closed");
-	e |= buf_addf(out, ",\"retry_in\":%lld",
-	    (long long)(m->retry_at > now.boot ? (m->retry_at - now.boot + SEC - 1) / SEC : 0));
-	e |= add_string(out, "trouble", c->why[0] != '\0' ? c->why : NULL);
-	e |= buf_adds(out, "}");
-	return e < 0 ? -ENOMEM : 0;
+	return c->bearer == NULL && refresh_login_required(&c->machine, &now);
 }

@@ -71,6 +71,7 @@ relay_ask(struct relay *r)
 	if (r->x.deadline == 0)
 		r->x.deadline = loop_now(r->up->loop).boot + r->up->config->recovery;
 	r->counted = false;
+	r->waiter.may_hold = r->post && lane_of(r) != LANE_RESERVED;
 	buf_free(&r->out.lead);
 	switch (auth_ask(r->up->credential, &r->waiter, r->method, url_now(r), NULL,
 	    &generation)) {
@@ -223,22 +224,29 @@ on_room(void *arg)
 
 /* --- the answer --- */
 
-/* J: in any of several field values. */
+/*
+ * What a 401 or 403 asks for, of all its field values.  true: more scope; one
+ * value alone may say so, whatever the others say (J).
+ */
 static bool
-asks_for_scope(const struct http1_head *h)
+read_challenge(const struct http1_head *h, struct challenge *ret)
 {
 	const struct http1_field *f;
-	bool found = false;
 	size_t i = 0;
 
-	while (!found && (f = http1_next(h, "WWW-Authenticate", &i)) != NULL) {
-		_cleanup_(challenge_free) struct challenge c = { 0 };
+	while ((f = http1_next(h, "WWW-Authenticate", &i)) != NULL) {
+		struct challenge one = { 0 };
 
-		if (challenge_add(&c, f->value.p, f->value.n) == 0)
-			found = c.bearer && c.error != NULL &&
-			    strcmp(c.error, "insufficient_scope") == 0;
+		if (challenge_add(&one, f->value.p, f->value.n) == 0 && one.bearer &&
+		    one.error != NULL && strcmp(one.error, "insufficient_scope") == 0) {
+			challenge_free(ret);
+			*ret = one;
+			return true;
+		}
+		challenge_free(&one);
+		(void)challenge_add(ret, f->value.p, f->value.n);
 	}
-	return found;
+	return false;
 }
 
 /* Where a 3xx leads; left alone if it cannot be told. */
@@ -349,6 +357,7 @@ answer(struct relay *r, const struct http1_head *h)
 static void
 on_head(void *arg, const struct http1_head *h)
 {
+	_cleanup_(challenge_free) struct challenge challenge = { 0 };
 	_cleanup_(url_free) struct url moved = { 0 };
 	struct exchange_answer a = { .status = h->status };
 	struct relay *r = arg;
@@ -359,9 +368,10 @@ on_head(void *arg, const struct http1_head *h)
 	r->x.deadline += now.boot - r->sent_at;
 	auth_answered(r->up->credential, r->generation, h->status, r->x.used_401);
 	relay_session_head(r, url_now(r), h);
-	if (h->status == 403)
-		a.insufficient_scope = asks_for_scope(h);
-	else if (h->status >= 300 && h->status < 400)
+	if (h->status == 401 || h->status == 403) {
+		a.insufficient_scope = read_challenge(h, &challenge) && h->status == 403;
+		auth_challenged(r->up->credential, h->status, &challenge);
+	} else if (h->status >= 300 && h->status < 400)
 		read_location(r, h, &a, &moved);
 	r->x.held = r->out.held;
 	verdict = exchange_answered(&r->x, &a, &now);
