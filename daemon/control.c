@@ -1,28 +1,17 @@
 #include <unistd.h>
 
-#include "control.h"
-#include "credential.h"
+#include "control_impl.h"
 #include "log.h"
+#include "sessions.h"
 
 #define CLIENTS_MAX	32		/* out of FD_RESERVE: a person and some scripts */
 #define HEAD_MAX	(8 * KIB)	/* nobody sends us cookies here */
 #define IDLE		(30 * SEC)
 
-/* One connection, and the one request that it has under way. */
-struct control_client {
-	LIST_ENTRY(control_client) entry;
-	struct control	*control;
-	struct serve	*serve;
-	char		*importing;	/* the body is a token for this upstream */
-	struct credential *busy;	/* will call done() */
-	bool		 reloading;
-	struct buf	 body;
-};
-
 /* Answers */
 
-static void
-answer(struct control_client *c, int status, struct buf *json)
+void
+control_answer(struct control_client *c, int status, struct buf *json)
 {
 	if (json->p == NULL || buf_adds(json, "\n") < 0)
 		serve_abort(c->serve);
@@ -31,8 +20,8 @@ answer(struct control_client *c, int status, struct buf *json)
 	buf_free(json);
 }
 
-static void
-answer_error(struct control_client *c, int status, const char *word, const char *message)
+void
+control_error(struct control_client *c, int status, const char *word, const char *message)
 {
 	struct buf b = BUF_INIT(0);
 	int e = 0;
@@ -42,17 +31,27 @@ answer_error(struct control_client *c, int status, const char *word, const char 
 	e |= buf_adds(&b, "}");
 	if (e < 0)
 		buf_free(&b);
-	answer(c, status, &b);
+	control_answer(c, status, &b);
 }
 
-static void
-answer_status_word(struct control_client *c, int status, const char *word)
+void
+control_word(struct control_client *c, int status, const char *word)
 {
 	struct buf b = BUF_INIT(0);
 
 	if (buf_addf(&b, "{\"status\":\"%s\"}", word) < 0)
 		buf_free(&b);
-	answer(c, status, &b);
+	control_answer(c, status, &b);
+}
+
+void
+control_begin_lines(struct control_client *c)
+{
+	serve_head(c->serve, 200);
+	serve_field(c->serve, slice_of("Content-Type"), slice_of("application/x-ndjson"));
+	serve_field(c->serve, slice_of("Cache-Control"), slice_of("no-store"));
+	serve_head_end(c->serve, HTTP1_CHUNKED, 0);
+	serve_turn(c->serve);
 }
 
 /* Status */
@@ -79,8 +78,41 @@ auth_word(enum config_auth auth)
 	abort();
 }
 
+/* Where its own clients connect; null if it has only the shared socket. */
 static int
-add_upstream(struct buf *b, const struct upstream *u)
+add_socket(struct buf *b, const struct control *c, const struct config_upstream *u)
+{
+	struct buf path = BUF_INIT(0);
+	int e;
+
+	if (u->no_listen || (u->listen == NULL && c->runtime == NULL))
+		return buf_adds(b, ",\"socket\":null");
+	if (u->listen != NULL)
+		return add_text(b, ",\"socket\":", u->listen);
+	e = buf_addf(&path, "%s/%s/mcp.sock", c->runtime, u->name);
+	if (e == 0)
+		e = add_text(b, ",\"socket\":", path.p);
+	buf_free(&path);
+	return e;
+}
+
+/* Where its tokens are kept: of OAuth's alone. */
+static int
+add_store(struct buf *b, const struct control *c, const struct upstream *u)
+{
+	char entry[RECORD_STEM];
+	int e;
+
+	if (u->config->auth != CONFIG_OAUTH)
+		return buf_adds(b, ",\"store\":null");
+	record_stem(u->config->name, u->config->url.text, entry, sizeof(entry));
+	e = add_text(b, ",\"store\":{\"backend\":", store_backend(c->store));
+	e |= add_text(b, ",\"entry\":", entry);
+	return e | buf_adds(b, "}");
+}
+
+static int
+add_upstream(struct buf *b, const struct control *c, const struct upstream *u)
 {
 	struct upstream_stats st;
 	int e = 0;
@@ -89,11 +121,16 @@ add_upstream(struct buf *b, const struct upstream *u)
 	e |= add_text(b, "{\"name\":", u->config->name);
 	e |= add_text(b, ",\"url\":", u->config->url.text);
 	e |= add_text(b, ",\"auth\":", auth_word(u->config->auth));
+	e |= add_socket(b, c, u->config);
 	e |= buf_adds(b, ",\"credential\":");
 	if (u->credential != NULL)
 		e |= credential_status(u->credential, b);
 	else
 		e |= buf_adds(b, "null");
+	e |= buf_adds(b, ",\"login\":");
+	e |= u->login != NULL ? login_status(u->login, b) : buf_adds(b, "null");
+	e |= add_store(b, c, u);
+	e |= buf_addf(b, ",\"sessions\":%u", sessions_count(u->sessions));
 	e |= buf_addf(b, ",\"links\":{\"open\":%u,\"idle\":%u,\"queued\":%u,\"streams\":%u,"
 	    "\"opened\":%llu,\"reused\":%llu}", st.links, st.idle, st.queued, st.streams,
 	    (unsigned long long)st.opened, (unsigned long long)st.reused);
@@ -134,24 +171,52 @@ answer_status(struct control_client *c, const struct upstream *only)
 		if (only != NULL && f->upstreams[i] != only)
 			continue;
 		e |= buf_adds(&b, first ? "" : ",");
-		e |= add_upstream(&b, f->upstreams[i]);
+		e |= add_upstream(&b, c->control, f->upstreams[i]);
 		first = false;
 	}
 	e |= buf_adds(&b, "]}");
 	if (e < 0)
 		buf_free(&b);
-	answer(c, 200, &b);
+	control_answer(c, 200, &b);
+}
+
+/* Bodies */
+
+static void
+drop_body(struct control_client *c)
+{
+	c->take = NULL;
+	free(c->name);
+	c->name = NULL;
+	buf_free(&c->body);
+}
+
+/* While the body came the upstream may have gone by a reload. */
+static void
+give_body(struct control_client *c)
+{
+	control_take take = c->take;
+
+	c->take = NULL;
+	take(c, control_find(c->control, slice_of(c->name)));
+	drop_body(c);
+}
+
+void
+control_expect(struct control_client *c, const struct http1_head *h, const struct upstream *u,
+    control_take take)
+{
+	c->name = strdup(u->config->name);
+	c->take = take;
+	if (c->name == NULL) {
+		drop_body(c);
+		control_error(c, 503, "memory", "out of memory");
+	} else if (h->framing == HTTP1_NONE) {
+		give_body(c);
+	}
 }
 
 /* Tokens */
-
-static void
-stop_importing(struct control_client *c)
-{
-	free(c->importing);
-	c->importing = NULL;
-	buf_free(&c->body);
-}
 
 /* credential_import() or credential_remove() has ended. */
 static void
@@ -161,13 +226,19 @@ token_done(void *arg, const char *why)
 
 	c->busy = NULL;
 	if (why == NULL)
-		answer_status_word(c, 200, "ok");
+		control_word(c, 200, "ok");
 	else
-		answer_error(c, 503, "store", why);
+		control_error(c, 503, "store", why);
 }
 
-static struct upstream *
-find_upstream(const struct control *c, struct slice name)
+static void
+token_removed(void *arg, const char *why, struct record **deleted _unused_)
+{
+	token_done(arg, why);
+}
+
+struct upstream *
+control_find(const struct control *c, struct slice name)
 {
 	size_t i;
 
@@ -178,35 +249,32 @@ find_upstream(const struct control *c, struct slice name)
 }
 
 /* Has it tokens that we keep?  Else that was answered. */
-static bool
-takes_tokens(struct control_client *c, const struct upstream *u)
+bool
+control_takes_tokens(struct control_client *c, const struct upstream *u)
 {
 	if (u == NULL)
-		answer_error(c, 404, "unknown_upstream", "no upstream of that name is configured");
+		control_error(c, 404, "unknown_upstream", "no upstream of that name is configured");
 	else if (u->credential == NULL || u->config->auth != CONFIG_OAUTH)
-		answer_error(c, 409, "not_oauth", "this upstream's auth is not oauth: it has no token here");
+		control_error(c, 409, "not_oauth", "this upstream's auth is not oauth: it has no token here");
 	else
 		return true;
 	return false;
 }
 
-/* While the body came the upstream may have gone by a reload. */
 static void
-import_token(struct control_client *c)
+import_token(struct control_client *c, struct upstream *u)
 {
-	struct upstream *u = find_upstream(c->control, slice_of(c->importing));
-	const char *why = "an empty body";
+	const char *why = "the token is missing: send it as the body, in JSON";
 	struct record *rec = NULL;
 
 	if (c->body.len > 0)
 		rec = record_import(c->body.p, c->body.len, loop_now(c->control->front->loop).wall,
 		    &why);
-	stop_importing(c);
 	if (rec == NULL) {
-		answer_error(c, 400, "bad_token", why);
+		control_error(c, 400, "bad_token", why);
 		return;
 	}
-	if (!takes_tokens(c, u)) {
+	if (!control_takes_tokens(c, u)) {
 		record_free(rec);
 		return;
 	}
@@ -220,18 +288,16 @@ route_token(struct control_client *c, const struct http1_head *h, struct upstrea
 	bool post = slice_eq(h->method, "POST");
 
 	if (!post && !slice_eq(h->method, "DELETE")) {
-		answer_error(c, 405, "method", "POST imports a token, DELETE removes it");
-	} else if (!takes_tokens(c, u)) {
+		control_error(c, 405, "method", "POST imports a token, DELETE removes it");
+	} else if (!control_takes_tokens(c, u)) {
 		return;
 	} else if (c->control->front->draining) {
-		answer_error(c, 503, "draining", "the daemon is stopping");
+		control_error(c, 503, "draining", "the daemon is stopping");
 	} else if (!post) {
 		c->busy = u->credential;
-		credential_remove(u->credential, token_done, c);
-	} else if (h->framing == HTTP1_NONE) {
-		answer_error(c, 400, "bad_token", "the token is missing: send it as the body, in JSON");
-	} else if ((c->importing = strdup(u->config->name)) == NULL) {
-		answer_error(c, 503, "memory", "out of memory");
+		credential_remove(u->credential, token_removed, c);
+	} else {
+		control_expect(c, h, u, import_token);
 	}
 }
 
@@ -244,18 +310,18 @@ reload_over(void *arg, const char *why, bool fault)
 
 	c->reloading = false;
 	if (why == NULL)
-		answer_status_word(c, 200, "ok");
+		control_word(c, 200, "ok");
 	else
-		answer_error(c, fault ? 400 : 503, fault ? "bad_config" : "not_reloaded", why);
+		control_error(c, fault ? 400 : 503, fault ? "bad_config" : "not_reloaded", why);
 }
 
 static void
 route_reload(struct control_client *c, const struct http1_head *h)
 {
 	if (!slice_eq(h->method, "POST")) {
-		answer_error(c, 405, "method", "POST reloads the config");
+		control_error(c, 405, "method", "POST reloads the config");
 	} else if (c->control->front->draining) {
-		answer_error(c, 503, "draining", "the daemon is stopping");
+		control_error(c, 503, "draining", "the daemon is stopping");
 	} else {
 		c->reloading = true;
 		reload_begin(c->control->reload, reload_over, c);
@@ -289,14 +355,14 @@ route_get(struct control_client *c, const struct http1_head *h, struct slice pat
 	struct slice name;
 
 	if (!slice_eq(h->method, "GET") && !slice_eq(h->method, "HEAD"))
-		answer_error(c, 405, "method", "only GET is known here");
+		control_error(c, 405, "method", "only GET is known here");
 	else if (slice_eq(path, "/healthz") && c->control->front->draining)
-		answer_status_word(c, 503, "draining");
+		control_word(c, 503, "draining");
 	else if (slice_eq(path, "/healthz"))
-		answer_status_word(c, 200, "ok");
+		control_word(c, 200, "ok");
 	else if (under(path, "/v1/status", &name) && name.n > 0 &&
-	    (u = find_upstream(c->control, name)) == NULL)
-		answer_error(c, 404, "unknown_upstream", "no upstream of that name is configured");
+	    (u = control_find(c->control, name)) == NULL)
+		control_error(c, 404, "unknown_upstream", "no upstream of that name is configured");
 	else
 		answer_status(c, u);
 }
@@ -313,19 +379,26 @@ route(struct control_client *c, const struct http1_head *h)
 	if (slice_eq(path, "/healthz") || under(path, "/v1/status", &rest)) {
 		route_get(c, h, path);
 	} else if (under(path, "/v1/token", &rest)) {
-		u = find_upstream(c->control, rest);
+		u = control_find(c->control, rest);
 		if (u != NULL)
 			route_token(c, h, u);
 		else
-			answer_error(c, 404, "unknown_upstream",
+			control_error(c, 404, "unknown_upstream",
 			    "no upstream of that name is configured");
+	} else if (under(path, "/v1/login", &rest)) {
+		control_route_login(c, h, rest);
+	} else if (under(path, "/v1/doctor", &rest)) {
+		control_route_doctor(c, h, rest);
+	} else if (under(path, "/v1/logout", &rest)) {
+		control_route_logout(c, h, rest);
 	} else if (slice_eq(path, "/v1/reload") && c->control->reload != NULL) {
 		route_reload(c, h);
 	} else if (slice_eq(path, "/v1/reload") || slice_eq(path, "/metrics")) {
-		answer_error(c, 501, "not_in_this_version", "not in this version");
+		control_error(c, 501, "not_in_this_version", "not in this version");
 	} else {
-		answer_error(c, 404, "not_found",
-		    "known are /healthz, /v1/status[/NAME], /v1/token/NAME and /v1/reload");
+		control_error(c, 404, "not_found",
+		    "known are /healthz, /v1/status[/NAME], /v1/doctor/NAME, /v1/login/NAME[/redirect], "
+		    "/v1/logout[/NAME], /v1/token/NAME and /v1/reload");
 	}
 }
 
@@ -342,9 +415,9 @@ on_body(struct serve *s, const char *p, size_t n)
 {
 	struct control_client *c = serve_data(s);
 
-	if (c->importing != NULL && buf_add(&c->body, p, n) < 0) {
-		stop_importing(c);
-		answer_error(c, 503, "memory", "out of memory");
+	if (c->take != NULL && buf_add(&c->body, p, n) < 0) {
+		drop_body(c);
+		control_error(c, 503, "memory", "out of memory");
 	}
 }
 
@@ -353,8 +426,8 @@ on_body_end(struct serve *s)
 {
 	struct control_client *c = serve_data(s);
 
-	if (c->importing != NULL)
-		import_token(c);
+	if (c->take != NULL)
+		give_body(c);
 }
 
 /* The work goes on: the token was given to us whole. */
@@ -369,7 +442,9 @@ on_gone(struct serve *s)
 	if (c->reloading)
 		reload_forget(c->control->reload, c);
 	c->reloading = false;
-	stop_importing(c);
+	control_login_gone(c);
+	control_doctor_gone(c);
+	drop_body(c);
 }
 
 static void

@@ -141,3 +141,135 @@ ctl_call(const char *path, const char *method, const char *target, struct slice 
 	buf_free(&raw);
 	return rc;
 }
+
+/* Line by line */
+
+struct ctl_stream {
+	int		 fd;
+	const char	*method;
+	struct buf	 raw, text;	/* what came; its payload, behind the last whole line */
+	size_t		 scanned;
+	int		 status;	/* 0: the head has not come */
+	struct http1_body body;
+};
+
+enum ctl_exit
+ctl_stream_open(const char *path, const char *method, const char *target, struct slice body,
+    struct ctl_stream **ret, char *why)
+{
+	struct ctl_stream *s = calloc(1, sizeof(*s));
+	enum ctl_exit rc;
+
+	if (s == NULL) {
+		snprintf(why, CTL_WHY, "out of memory");
+		return CTL_FAILED;
+	}
+	*s = (struct ctl_stream){ .fd = -1, .method = method, .raw = BUF_SECRET(ANSWER_BYTES),
+	    .text = BUF_SECRET(ANSWER_BYTES) };
+	rc = dial(path, &s->fd, why);
+	if (rc == CTL_OK && !send_request(s->fd, method, target, body)) {
+		snprintf(why, CTL_WHY, "out of memory");
+		rc = CTL_FAILED;
+	}
+	if (rc == CTL_OK)
+		*ret = s;
+	else
+		ctl_stream_close(s);
+	return rc;
+}
+
+int
+ctl_stream_fd(const struct ctl_stream *s)
+{
+	return s->fd;
+}
+
+int
+ctl_stream_status(const struct ctl_stream *s)
+{
+	return s->status;
+}
+
+static int
+read_head(struct ctl_stream *s)
+{
+	struct http1_head h;
+	enum http1_error e;
+	int r;
+
+	if (s->status != 0 || s->raw.len == 0)
+		return 0;
+	r = http1_response(s->raw.p, s->raw.len, &s->scanned, HEADER_BYTES, s->method, &h, &e);
+	if (r < 0)
+		return -EPROTO;
+	if (r == 0)
+		return 0;
+	s->status = h.status;
+	http1_body_init(&s->body, h.framing, h.length);
+	buf_consume(&s->raw, h.size);
+	return 0;
+}
+
+static int
+read_body(struct ctl_stream *s)
+{
+	struct slice data;
+	enum http1_error e;
+	ssize_t n;
+
+	while (s->status != 0 && s->raw.len > 0 && !s->body.done) {
+		n = http1_body(&s->body, s->raw.p, s->raw.len, &data, &e);
+		if (n < 0 || buf_add(&s->text, data.p, data.n) < 0)
+			return -EPROTO;
+		if (n == 0)
+			break;
+		buf_consume(&s->raw, n);
+	}
+	return 0;
+}
+
+static void
+give_lines(struct ctl_stream *s, ctl_line line, void *arg)
+{
+	char *end;
+
+	while (s->text.len > 0 && (end = memchr(s->text.p, '\n', s->text.len)) != NULL) {
+		*end = '\0';
+		line(arg, s->text.p, end - s->text.p);
+		buf_consume(&s->text, end + 1 - s->text.p);
+	}
+}
+
+int
+ctl_stream_read(struct ctl_stream *s, ctl_line line, void *arg)
+{
+	char chunk[16384];
+	ssize_t n;
+
+	do
+		n = recv(s->fd, chunk, sizeof(chunk), 0);
+	while (n == -1 && errno == EINTR);
+	if (n > 0 && buf_add(&s->raw, chunk, n) < 0)
+		n = -1;
+	explicit_bzero(chunk, sizeof(chunk));
+	if (n < 0 || read_head(s) < 0 || read_body(s) < 0)
+		return -EPROTO;
+	give_lines(s, line, arg);
+	if (s->status != 0 && s->body.done)
+		return 0;
+	if (n > 0)
+		return 1;
+	return s->status != 0 && http1_body_eof(&s->body) ? 0 : -EPROTO;
+}
+
+void
+ctl_stream_close(struct ctl_stream *s)
+{
+	if (s == NULL)
+		return;
+	if (s->fd >= 0)
+		close(s->fd);
+	buf_free(&s->raw);
+	buf_free(&s->text);
+	free(s);
+}

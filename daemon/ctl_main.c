@@ -10,7 +10,7 @@
 
 #include "bounds.h"
 #include "config_file.h"
-#include "ctl_client.h"
+#include "ctl.h"
 #include "ctl_status.h"
 #include "json.h"
 #include "listen.h"
@@ -19,32 +19,37 @@
 #define VERSION		"0.1.0"
 #endif
 
-struct ctl {
-	const char	*control;	/* --control */
-	bool		 user, system;
-	bool		 json;
-	const char	*file;		/* --file */
-	const char	*config;	/* --config */
-	char		**args;		/* after the command's words */
-	int		 nargs;
-};
+#define OWN_OPTIONS	"jndSafckw"	/* letters of options that belong to some commands only */
 
 static const char usage_text[] =
     "usage: mcp-authctl [--user | --system | --control PATH] COMMAND\n"
     "\n"
     "  status [NAME] [--json]            what the daemon holds and does; exit 4: NAME needs a login\n"
+    "  doctor NAME [--json]              what stands between NAME and an answer, and what to do\n"
+    "  login NAME [--no-browser] [--device] [--scope SCOPE]\n"
+    "                                    logs in: in a browser; by pasting where it ended up\n"
+    "                                    (--no-browser); with a code on another device (--device)\n"
+    "  logout NAME | --all               forgets the login here, then revokes it at the server\n"
     "  token import NAME [--file FILE]   hands the daemon a token: a JSON object on stdin or in FILE\n"
     "                                    (access_token, refresh_token, expires_at or expires_in,\n"
-    "                                    token_endpoint, issuer, client_id, client_secret, resource, scope)\n"
+    "                                    token_endpoint, revocation_endpoint, issuer, client_id,\n"
+    "                                    client_secret, resource, scope)\n"
     "  token remove NAME                 has the daemon forget it\n"
     "  reload                            has the daemon read its config anew; exit 1: why not, and where\n"
     "  check [--config FILE]             checks the config, without a daemon\n"
+    "  client-config [CLIENT [NAME]]     what to paste into a client's config; without a word: which\n"
+    "                                    clients (--config FILE: of that config's upstreams)\n"
+    "  connect NAME [--socket PATH]      standard input and output become a connection to NAME, for\n"
+    "                                    clients that can only spawn a command\n"
+    "  import FILE [--write] [--config FILE]\n"
+    "                                    takes the remote servers out of a client's own config: shows\n"
+    "                                    what would be added to ours; --write adds it, with a backup\n"
     "  --help, --version\n"
     "\n"
     "Exit codes: 0 ok, 1 failed, 2 usage, 3 daemon not reachable, 4 login required\n";
 
-static enum ctl_exit _printf_(2, 3)
-fail(enum ctl_exit code, const char *fmt, ...)
+enum ctl_exit
+ctl_fail(enum ctl_exit code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -56,8 +61,8 @@ fail(enum ctl_exit code, const char *fmt, ...)
 	return code;
 }
 
-static enum ctl_exit
-usage(const char *what)
+enum ctl_exit
+ctl_usage(const char *what)
 {
 	fprintf(stderr, "mcp-authctl: %s\n%s", what, usage_text);
 	return CTL_USAGE;
@@ -76,9 +81,12 @@ user_socket(char *out)
 		snprintf(out, PATH_MAX, "/run/user/%u/mcp-authd/control.sock", (unsigned)geteuid());
 }
 
-/* Where a daemon may be, in the order to try: the daemon's own rule, then the system's. */
-static int
-control_paths(const struct ctl *c, char out[2][PATH_MAX])
+/*
+ * The daemon's own rule, then the system's.  Many clients spawn commands
+ * without XDG_RUNTIME_DIR; the user's daemon is where it would have pointed.
+ */
+int
+ctl_control_paths(const struct ctl *c, char out[2][PATH_MAX])
 {
 	char dir[PATH_MAX - 16];
 
@@ -94,51 +102,80 @@ control_paths(const struct ctl *c, char out[2][PATH_MAX])
 		return 1;
 	}
 	memcpy(out[1], out[0], PATH_MAX);
-	if (runtime_path(dir, sizeof(dir)) == 0)
+	if (getenv("RUNTIME_DIRECTORY") == NULL)
+		user_socket(out[0]);
+	else if (runtime_path(dir, sizeof(dir)) == 0)
 		snprintf(out[0], PATH_MAX, "%s/control.sock", dir);
 	return strcmp(out[0], out[1]) == 0 ? 1 : 2;
 }
 
-/* Asks the first daemon that is there.  Errors are said here. */
-static enum ctl_exit
-ask(const struct ctl *c, const char *method, const char *target, struct slice body,
-    struct ctl_reply *ret)
+/* Asks the first daemon that is there. */
+enum ctl_exit
+ctl_reach(const struct ctl *c, enum ctl_exit (*call)(void *, const char *, char *), void *arg)
 {
 	char paths[2][PATH_MAX], why[2][CTL_WHY];
 	enum ctl_exit rc = CTL_UNREACHABLE;
 	int i, n;
 
-	n = control_paths(c, paths);
+	n = ctl_control_paths(c, paths);
 	for (i = 0; i < n && rc == CTL_UNREACHABLE; i++)
-		rc = ctl_call(paths[i], method, target, body, ret, why[i]);
+		rc = call(arg, paths[i], why[i]);
 	if (rc == CTL_FAILED)
-		return fail(rc, "%s", why[i - 1]);
+		return ctl_fail(rc, "%s", why[i - 1]);
 	if (rc != CTL_UNREACHABLE)
 		return rc;
 	for (i = 0; i < n; i++)
-		fail(rc, "%s", why[i]);
-	return fail(rc, "no daemon answers; start it (systemctl --user start mcp-authd, or "
+		ctl_fail(rc, "%s", why[i]);
+	return ctl_fail(rc, "no daemon answers; start it (systemctl --user start mcp-authd, or "
 	    "mcp-authd), or name its socket with --control PATH");
 }
 
-/* An answer that is not 200: its message, escaped. */
+struct question {
+	const char	*method, *target;
+	struct slice	 body;
+	struct ctl_reply *reply;
+};
+
 static enum ctl_exit
-refused(const struct ctl_reply *r)
+call_one(void *arg, const char *path, char *why)
+{
+	struct question *q = arg;
+
+	return ctl_call(path, q->method, q->target, q->body, q->reply, why);
+}
+
+enum ctl_exit
+ctl_ask(const struct ctl *c, const char *method, const char *target, struct slice body,
+    struct ctl_reply *ret)
+{
+	struct question q = { method, target, body, ret };
+
+	return ctl_reach(c, call_one, &q);
+}
+
+enum ctl_exit
+ctl_refused(int status, struct slice body)
 {
 	char shown[1024];
 	const char *message;
 	cJSON *doc;
 
-	doc = r->body.len > 0 ? json_parse(r->body.p, r->body.len, NULL) : NULL;
+	doc = body.n > 0 ? json_parse(body.p, body.n, NULL) : NULL;
 	message = json_string(doc, "message");
 	if (message != NULL)
-		fail(CTL_FAILED, "%s", text_escape(shown, sizeof(shown), message, strlen(message)));
+		ctl_fail(CTL_FAILED, "%s", text_escape(shown, sizeof(shown), message, strlen(message)));
 	else
-		fail(CTL_FAILED, "the daemon answered with status %d", r->status);
-	if (r->status == 404)
-		fail(CTL_FAILED, "`mcp-authctl status` lists the names");
+		ctl_fail(CTL_FAILED, "the daemon answered with status %d", status);
+	if (status == 404)
+		ctl_fail(CTL_FAILED, "`mcp-authctl status` lists the names");
 	cJSON_Delete(doc);
 	return CTL_FAILED;
+}
+
+static enum ctl_exit
+refused(const struct ctl_reply *r)
+{
+	return ctl_refused(r->status, (struct slice){ r->body.p, r->body.len });
 }
 
 /* Commands */
@@ -160,12 +197,12 @@ cmd_status(const struct ctl *c)
 	enum ctl_exit rc;
 
 	if (c->nargs > 1)
-		return usage("status takes one name at most");
+		return ctl_usage("status takes one name at most");
 	if (name != NULL && !is_name(name))
-		return fail(CTL_USAGE, "a name consists of letters, digits, _ and -");
+		return ctl_fail(CTL_USAGE, "a name consists of letters, digits, _ and -");
 	snprintf(target, sizeof(target), "/v1/status%s%s", name != NULL ? "/" : "",
 	    name != NULL ? name : "");
-	rc = ask(c, "GET", target, (struct slice){ NULL, 0 }, &r);
+	rc = ctl_ask(c, "GET", target, (struct slice){ NULL, 0 }, &r);
 	if (rc != CTL_OK)
 		return rc;
 	if (r.status == 200) {
@@ -173,7 +210,7 @@ cmd_status(const struct ctl *c)
 			fwrite(r.body.p, 1, r.body.len, stdout);
 		rc = ctl_status_print(c->json ? NULL : stdout, r.body.p, r.body.len, name, time(NULL));
 		if (rc == CTL_FAILED)
-			fail(rc, "the daemon's answer is not understood; are both of one version?");
+			ctl_fail(rc, "the daemon's answer is not understood; are both of one version?");
 	} else
 		rc = refused(&r);
 	buf_free(&r.body);
@@ -190,7 +227,7 @@ read_token(const struct ctl *c, struct buf *out)
 	if (c->file != NULL)
 		fd = open(c->file, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
-		return fail(CTL_FAILED, "%s: %s", c->file, strerror(errno));
+		return ctl_fail(CTL_FAILED, "%s: %s", c->file, strerror(errno));
 	if (c->file == NULL && isatty(fd))
 		fputs("Paste the token's JSON object, then Ctrl-D:\n", stderr);
 	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
@@ -200,10 +237,10 @@ read_token(const struct ctl *c, struct buf *out)
 	if (fd != STDIN_FILENO)
 		close(fd);
 	if (n > 0)
-		return fail(CTL_FAILED, "the token is larger than %ld bytes", RECORD_BYTES);
+		return ctl_fail(CTL_FAILED, "the token is larger than %ld bytes", RECORD_BYTES);
 	if (n == -1)
-		return fail(CTL_FAILED, "the token cannot be read: %s", strerror(errno));
-	return out->len > 0 ? CTL_OK : fail(CTL_FAILED,
+		return ctl_fail(CTL_FAILED, "the token cannot be read: %s", strerror(errno));
+	return out->len > 0 ? CTL_OK : ctl_fail(CTL_FAILED,
 	    "there was no token: give a JSON object on stdin or with --file");
 }
 
@@ -215,7 +252,7 @@ token_call(const struct ctl *c, const char *method, struct slice body, const cha
 	enum ctl_exit rc;
 
 	snprintf(target, sizeof(target), "/v1/token/%s", c->args[0]);
-	rc = ask(c, method, target, body, &r);
+	rc = ctl_ask(c, method, target, body, &r);
 	if (rc != CTL_OK)
 		return rc;
 	if (r.status == 200)
@@ -226,8 +263,8 @@ token_call(const struct ctl *c, const char *method, struct slice body, const cha
 	return rc;
 }
 
-static bool
-one_name(const struct ctl *c)
+bool
+ctl_one_name(const struct ctl *c)
 {
 	return c->nargs == 1 && is_name(c->args[0]);
 }
@@ -238,8 +275,8 @@ cmd_token_import(const struct ctl *c)
 	struct buf token = BUF_SECRET(RECORD_BYTES);
 	enum ctl_exit rc;
 
-	if (!one_name(c))
-		return usage("token import takes one name");
+	if (!ctl_one_name(c))
+		return ctl_usage("token import takes one name");
 	rc = read_token(c, &token);
 	if (rc == CTL_OK)
 		rc = token_call(c, "POST", (struct slice){ token.p, token.len }, "token imported");
@@ -250,8 +287,8 @@ cmd_token_import(const struct ctl *c)
 static enum ctl_exit
 cmd_token_remove(const struct ctl *c)
 {
-	if (!one_name(c))
-		return usage("token remove takes one name");
+	if (!ctl_one_name(c))
+		return ctl_usage("token remove takes one name");
 	return token_call(c, "DELETE", (struct slice){ NULL, 0 }, "token removed");
 }
 
@@ -262,8 +299,8 @@ cmd_reload(const struct ctl *c)
 	enum ctl_exit rc;
 
 	if (c->nargs > 0)
-		return usage("reload takes no name");
-	rc = ask(c, "POST", "/v1/reload", (struct slice){ NULL, 0 }, &r);
+		return ctl_usage("reload takes no name");
+	rc = ctl_ask(c, "POST", "/v1/reload", (struct slice){ NULL, 0 }, &r);
 	if (rc != CTL_OK)
 		return rc;
 	if (r.status == 200)
@@ -290,9 +327,9 @@ cmd_check(const struct ctl *c)
 	struct config config;
 
 	if (c->nargs > 0)
-		return usage("check takes no name; the file goes after --config");
+		return ctl_usage("check takes no name; the file goes after --config");
 	if (runtime_path(dir, sizeof(dir)) < 0)
-		return fail(CTL_FAILED, "the runtime directory's path is too long");
+		return ctl_fail(CTL_FAILED, "the runtime directory's path is too long");
 	if (config_load(c->config, dir, &config, file, warned, NULL, &e) < 0) {
 		fprintf(stderr, "%s\n", config_error_words(&e, words));
 		return CTL_FAILED;
@@ -308,10 +345,16 @@ static const struct command {
 	enum ctl_exit	(*run)(const struct ctl *);
 } commands[] = {
 	{ "status", NULL, "j", cmd_status },
+	{ "doctor", NULL, "j", ctl_doctor },
+	{ "login", NULL, "ndS", ctl_login },
+	{ "logout", NULL, "a", ctl_logout },
 	{ "token", "import", "f", cmd_token_import },
 	{ "token", "remove", "", cmd_token_remove },
 	{ "reload", NULL, "", cmd_reload },
 	{ "check", NULL, "c", cmd_check },
+	{ "client-config", NULL, "c", ctl_client_config },
+	{ "connect", NULL, "k", ctl_connect },
+	{ "import", NULL, "cw", ctl_import },
 };
 
 /* Start */
@@ -325,8 +368,14 @@ parse(struct ctl *c, int argc, char **argv, char *used)
 		{ "system", no_argument, NULL, 's' },
 		{ "control", required_argument, NULL, 'C' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "no-browser", no_argument, NULL, 'n' },
+		{ "device", no_argument, NULL, 'd' },
+		{ "scope", required_argument, NULL, 'S' },
+		{ "all", no_argument, NULL, 'a' },
 		{ "file", required_argument, NULL, 'f' },
 		{ "config", required_argument, NULL, 'c' },
+		{ "socket", required_argument, NULL, 'k' },
+		{ "write", no_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -347,11 +396,29 @@ parse(struct ctl *c, int argc, char **argv, char *used)
 		case 'j':
 			c->json = true;
 			break;
+		case 'n':
+			c->no_browser = true;
+			break;
+		case 'd':
+			c->device = true;
+			break;
+		case 'S':
+			c->scope = optarg;
+			break;
+		case 'a':
+			c->all = true;
+			break;
 		case 'f':
 			c->file = optarg;
 			break;
 		case 'c':
 			c->config = optarg;
+			break;
+		case 'k':
+			c->socket = optarg;
+			break;
+		case 'w':
+			c->write = true;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
@@ -363,7 +430,7 @@ parse(struct ctl *c, int argc, char **argv, char *used)
 			fputs(usage_text, stderr);
 			return CTL_USAGE;
 		}
-		if (strchr("jfc", opt) != NULL && strchr(used, opt) == NULL)
+		if (strchr(OWN_OPTIONS, opt) != NULL && strchr(used, opt) == NULL)
 			used[strlen(used)] = (char)opt;
 	}
 	c->args = argv + optind;
@@ -378,7 +445,7 @@ dispatch(struct ctl *c, const char *used)
 	size_t i;
 
 	if (c->user + c->system + (c->control != NULL) > 1)
-		return usage("--user, --system and --control exclude one another");
+		return ctl_usage("--user, --system and --control exclude one another");
 	for (i = 0; i < nitems(commands); i++) {
 		cmd = &commands[i];
 		if (c->nargs < 1 || strcmp(c->args[0], cmd->word) != 0)
@@ -386,19 +453,19 @@ dispatch(struct ctl *c, const char *used)
 		if (cmd->second != NULL && (c->nargs < 2 || strcmp(c->args[1], cmd->second) != 0))
 			continue;
 		if (used[strspn(used, cmd->options)] != '\0')
-			return usage("this option does not belong to this command");
+			return ctl_usage("this option does not belong to this command");
 		c->args += cmd->second != NULL ? 2 : 1;
 		c->nargs -= cmd->second != NULL ? 2 : 1;
 		return cmd->run(c);
 	}
-	return usage(c->nargs < 1 ? "a command is missing" : "no such command");
+	return ctl_usage(c->nargs < 1 ? "a command is missing" : "no such command");
 }
 
 int
 main(int argc, char **argv)
 {
 	struct ctl c = { 0 };
-	char used[8] = "";
+	char used[sizeof(OWN_OPTIONS)] = "";
 	int rc;
 
 	/* A reader that leaves (`| head`) shows as a failed write, not as a death. */
@@ -407,6 +474,6 @@ main(int argc, char **argv)
 	if (rc == -1)
 		rc = dispatch(&c, used);
 	if (fflush(stdout) != 0 && errno != EPIPE && rc == CTL_OK)
-		rc = fail(CTL_FAILED, "standard output: %s", strerror(errno));
+		rc = ctl_fail(CTL_FAILED, "standard output: %s", strerror(errno));
 	return rc;
 }

@@ -12,7 +12,5 @@
  * required), CTL_FAILED (not what a daemon says).  out NULL: only the result.
  */
 enum ctl_exit ctl_status_print(FILE *out, const char *json, size_t n, const char *name, int64_t wall);
-/* "in 5 min", "2 h ago", "now" for `seconds` from now. */
-const char *ctl_when(int64_t seconds, char *out, size_t size);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <systemd/sd-daemon.h>
 
+#include "callback.h"
 #include "control.h"
 #include "harden.h"
 #include "log.h"
@@ -236,6 +237,7 @@ open_control(struct daemon *d)
 	d->control.store = d->store;
 	d->control.reload = &d->reload;
 	d->control.version = VERSION;
+	d->control.runtime = runtime_dir(d->runtime);
 	control_init(&d->control);
 	if (listener_open(d->loop, d->runtime, "control.sock", &ours, accept_control, d, why,
 	    sizeof(why)) != NULL)
@@ -339,6 +341,7 @@ shut_down(struct daemon *d)
 		loop_run(d->loop);
 	}
 	service_free(&d->service);
+	callback_leave_all();
 	runtime_close(d->runtime);
 	if (d->store != NULL)
 		store_close(d->store);

@@ -2,14 +2,19 @@
 
 #include "config_same.h"
 #include "credential.h"
+#include "doctor.h"
 #include "log.h"
+#include "login.h"
 #include "service.h"
 
-/* A credential, kept while an upstream uses it or something of it still runs. */
+#define RELOADED	"the config was reloaded meanwhile"
+
+/* A credential and its logins, kept while an upstream uses it or something of it still runs. */
 struct keeper {
 	LIST_ENTRY(keeper) entry;
 	struct service	*service;
 	struct credential *credential;
+	struct login	*login;		/* NULL but with auth oauth */
 	struct generation *g;		/* what `config` belongs to */
 	const struct config_upstream *config;
 	unsigned	 users;
@@ -61,6 +66,7 @@ static void
 keeper_free(struct keeper *k)
 {
 	LIST_REMOVE(k, entry);
+	login_free(k->login);
 	credential_free(k->credential);
 	generation_drop(k->g);
 	free(k);
@@ -100,6 +106,7 @@ keeper_renew(struct keeper *k, struct generation *g, const struct config_upstrea
 {
 	if (c->auth == CONFIG_OAUTH) {
 		credential_configure(k->credential, c);
+		login_configure(k->login, c, &g->config);
 		generation_drop(k->g);
 		k->g = generation_hold(g);
 		k->config = c;
@@ -125,6 +132,9 @@ keeper_take(struct service *s, struct generation *g, const struct config_upstrea
 		k = grab(calloc(1, sizeof(*k)));
 		k->service = s;
 		k->credential = grab(credential_new(s->loop, s->store, s->connector, c));
+		if (c->auth == CONFIG_OAUTH)
+			k->login = grab(login_new(s->loop, s->connector, s->store, k->credential, c,
+			    &g->config));
 		k->g = generation_hold(g);
 		k->config = c;
 		LIST_INSERT_HEAD(&s->keepers, k, entry);
@@ -179,14 +189,17 @@ member_new(struct service *s, struct generation *g, const struct config_upstream
 	m->upstream = grab(upstream_new(s->loop, s->connector, &g->config, c));
 	m->g = generation_hold(g);
 	m->keeper = keeper_take(s, g, c);
-	if (m->keeper != NULL)
+	if (m->keeper != NULL) {
 		m->upstream->credential = m->keeper->credential;
+		m->upstream->login = m->keeper->login;
+	}
 	return m;
 }
 
 static void
 member_keep(struct member *m, struct generation *g, const struct config_upstream *c)
 {
+	doctor_end(m->upstream, RELOADED);
 	upstream_configure(m->upstream, &g->config, c);
 	generation_drop(m->g);
 	m->g = generation_hold(g);
@@ -215,6 +228,7 @@ member_retire(struct member *m, struct upstream *heir)
 	log_info(m->upstream->config->name, "reload", "%s; %u exchanges finish under the old config",
 	    heir != NULL ? "changed" : "removed", m->upstream->active);
 	m->retired = true;
+	doctor_end(m->upstream, RELOADED);
 	if (heir != NULL)
 		inherit(heir, m->upstream);
 	front_http_redirect(s->front, m->upstream, heir);
@@ -306,10 +320,14 @@ service_drain(struct service *s)
 
 	s->draining = true;
 	front_http_drain(s->front);
-	LIST_FOREACH(m, &s->members, entry)
+	LIST_FOREACH(m, &s->members, entry) {
+		doctor_end(m->upstream, "the daemon is stopping");
 		relay_drain(m->upstream);
+	}
 	LIST_FOREACH(k, &s->keepers, entry) {
 		s->undrained++;
+		if (k->login != NULL)
+			login_drain(k->login);
 		credential_drain(k->credential, on_drained, s);
 	}
 }

@@ -419,6 +419,7 @@ upstream_free(struct upstream *u)
 	loop_off_resume(u->loop, u->pool);
 	free(u->pool);
 	sessions_free(u->sessions);
+	mcp_tools_clear(&u->tools);
 	free(u);
 }
 

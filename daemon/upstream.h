@@ -9,8 +9,11 @@
 #include "failure.h"
 #include "http1.h"
 #include "link.h"
+#include "mcp_tools.h"
 
 struct credential;
+struct doctor;
+struct login;
 struct sessions;
 struct call;
 
@@ -30,7 +33,10 @@ struct upstream {
 	const struct config_upstream *config;	/* lives until the upstream ends or upstream_configure() */
 	const struct config *limits;
 	struct credential *credential;		/* NULL with auth none */
+	struct login	*login;			/* NULL but with auth oauth */
 	struct sessions	*sessions;		/* whose they are, and their cookies */
+	struct mcp_tools tools;			/* whose parameters are mirrored in headers (M4) */
+	struct doctor	*doctor;		/* examines it now; NULL: none */
 	struct loop	*loop;
 	struct connector *connector;
 	uint64_t	 exchanges;		/* counters for status */

@@ -18,6 +18,7 @@
 #include "credential.h"
 #include "json.h"
 #include "listen.h"
+#include "login.h"
 
 #define DEADLINE	(20 * SEC)
 
@@ -75,6 +76,9 @@ open_upstreams(void)
 		if (config.upstreams[i].auth != CONFIG_NONE)
 			front.upstreams[i]->credential = credential_new(loop, control.store,
 			    connector, &config.upstreams[i]);
+		if (config.upstreams[i].auth == CONFIG_OAUTH)
+			front.upstreams[i]->login = login_new(loop, connector, control.store,
+			    front.upstreams[i]->credential, &config.upstreams[i], &config);
 	}
 }
 
@@ -125,6 +129,7 @@ teardown(void)
 	runtime_close(runtime);
 	for (i = 0; i < front.nupstreams; i++) {
 		c = front.upstreams[i]->credential;
+		login_free(front.upstreams[i]->login);
 		upstream_free(front.upstreams[i]);
 		credential_free(c);
 	}
@@ -290,6 +295,9 @@ START_TEST(routes)
 		{ "GET", "/v1/status/nobody", NULL, 404, "unknown_upstream" },
 		{ "POST", "/v1/status", "{}", 405, "method" },
 		{ "GET", "/v1/statusx", NULL, 404, "not_found" },
+		{ "GET", "/v1/doctor/nobody", NULL, 404, "unknown_upstream" },
+		{ "GET", "/v1/doctor", NULL, 404, "unknown_upstream" },
+		{ "POST", "/v1/doctor/one", "{}", 405, "method" },
 		{ "GET", "/", NULL, 404, "not_found" },
 		{ "GET", "/metrics", NULL, 501, "not_in_this_version" },
 		{ "POST", "/v1/reload", "", 501, "not_in_this_version" },
@@ -301,6 +309,22 @@ START_TEST(routes)
 		{ "POST", "/v1/token/one", "", 400, "bad_token" },
 		{ "POST", "/v1/token/one", "{\"access_token\":", 400, "bad_token" },
 		{ "POST", "/v1/token/one", "{\"refresh_token\":\"rt-SECRET\"}", 400, "bad_token" },
+		{ "GET", "/v1/login/one", NULL, 405, "method" },
+		{ "POST", "/v1/login", NULL, 404, "unknown_upstream" },
+		{ "POST", "/v1/login/nobody", NULL, 404, "unknown_upstream" },
+		{ "POST", "/v1/login/open", NULL, 409, "not_oauth" },
+		{ "POST", "/v1/login/one/else", NULL, 404, "not_found" },
+		{ "POST", "/v1/login/one", "[]", 400, "bad_login" },
+		{ "POST", "/v1/login/one", "{\"device\":1}", 400, "bad_login" },
+		{ "POST", "/v1/login/one", "{\"scope\":[\"a\"]}", 400, "bad_login" },
+		{ "POST", "/v1/login/one", "{\"scope\":\"a \\\\b\"}", 400, "bad_login" },
+		{ "POST", "/v1/login/one", "{\"scopes\":\"a\"}", 400, "bad_login" },
+		{ "POST", "/v1/login/one/redirect", "{}", 400, "bad_redirect" },
+		{ "POST", "/v1/login/one/redirect", "{\"redirect\":\"SECRET\"}", 409, "no_login" },
+		{ "GET", "/v1/logout/one", NULL, 405, "method" },
+		{ "POST", "/v1/logout/nobody", NULL, 404, "unknown_upstream" },
+		{ "POST", "/v1/logout/open", NULL, 409, "not_oauth" },
+		{ "POST", "/v1/logout/one", NULL, 200, NULL },
 	};
 	const char *error;
 	cJSON *doc;
@@ -395,6 +419,70 @@ nobody_connected(void)
 	return control.clients == 0;
 }
 
+START_TEST(h4_logout_here_first)
+{
+	cJSON *doc;
+
+	ck_assert(until(all_loaded));
+	ck_assert_int_eq(ask("POST", "/v1/token/one", TOKEN, NULL), 200);
+	ck_assert_int_eq(ask("POST", "/v1/logout/one", NULL, &doc), 200);
+	ck_assert_ptr_nonnull(strstr(json_string(doc, "revoked"), "no revocation endpoint"));
+	cJSON_Delete(doc);
+	ck_assert_str_eq(state_of("one"), "login_required");
+	ck_assert_int_eq(ask("POST", "/v1/token/two", TOKEN, NULL), 200);
+	/* All: those that have none are no failure, those without OAuth are left out. */
+	ck_assert_int_eq(ask("POST", "/v1/logout", NULL, &doc), 200);
+	ck_assert_int_eq(cJSON_GetArraySize(doc), 2);
+	ck_assert_str_eq(json_string(cJSON_GetArrayItem(doc, 0), "name"), "one");
+	ck_assert_str_eq(json_string(cJSON_GetArrayItem(doc, 1), "status"), "ok");
+	cJSON_Delete(doc);
+	ck_assert_str_eq(state_of("two"), "login_required");
+}
+END_TEST
+
+/* A login is told as it goes: whole lines, the last one says how it ended. */
+START_TEST(h3_login_is_told_line_by_line)
+{
+	char *line, *next;
+	const char *event = "";
+	cJSON *doc;
+	int lines = 0;
+
+	dial();
+	send_request("POST", "/v1/login/one", "{\"manual\":true}");
+	ck_assert(until(client_ended));
+	ck_assert_ptr_nonnull(strstr(client.got.p, "application/x-ndjson"));
+	for (line = strstr(client.got.p, "{"); line != NULL; line = strstr(next, "{")) {
+		next = strchr(line, '\n');
+		ck_assert_ptr_nonnull(next);
+		doc = json_parse(line, next - line, NULL);
+		ck_assert_ptr_nonnull(doc);
+		event = strcmp(json_string(doc, "event"), "failed") == 0 ? "failed" : "";
+		ck_assert(event[0] == '\0' || json_string(doc, "message") != NULL);
+		cJSON_Delete(doc);
+		lines++;
+	}
+	/* There is no such server. */
+	ck_assert_str_eq(event, "failed");
+	ck_assert_int_gt(lines, 1);
+	hang_up();
+}
+END_TEST
+
+/* Who leaves a login or a logout is not told into freed memory. */
+START_TEST(h3_leaving_a_login)
+{
+	ck_assert(until(all_loaded));
+	for (int i = 0; i < 4; i++) {
+		dial();
+		send_request("POST", i % 2 ? "/v1/login/one" : "/v1/logout", NULL);
+		hang_up();
+		ck_assert(until(nobody_connected));
+	}
+	ck_assert_int_eq(ask("POST", "/v1/logout/one", NULL, NULL), 200);
+}
+END_TEST
+
 /* Who leaves in the middle of an import neither stops it nor is answered into freed memory. */
 START_TEST(leaving_does_not_stop_an_import)
 {
@@ -432,6 +520,7 @@ START_TEST(k_draining)
 	ck_assert_str_eq(json_string(doc, "status"), "draining");
 	cJSON_Delete(doc);
 	ck_assert_int_eq(ask("POST", "/v1/token/one", TOKEN, NULL), 503);
+	ck_assert_int_eq(ask("GET", "/v1/doctor/one", NULL, NULL), 503);
 	ck_assert_int_eq(ask("GET", "/v1/status", NULL, NULL), 200);
 }
 END_TEST
@@ -541,7 +630,7 @@ START_TEST(ctl_status)
 	ck_assert_ptr_nonnull(strstr(child.out, "\none   login required"));
 	ck_assert_ptr_nonnull(strstr(child.out, "\nopen  no login needed"));
 	ck_assert_ptr_nonnull(strstr(child.out, "store: file, "));
-	ck_assert_ptr_nonnull(strstr(child.out, "mcp-authctl token import one"));
+	ck_assert_ptr_nonnull(strstr(child.out, "mcp-authctl login one"));
 	ck_assert_str_eq(child.err, "");
 	/* A login that is required: its own exit code, in both shapes. */
 	ck_assert_int_eq(ctl("status one", ""), 4);
@@ -585,7 +674,8 @@ START_TEST(ctl_usage)
 	static const char *const wrong[] = {
 		"", "nonsense", "token", "token import", "token remove a b", "token import a/b",
 		"status a b", "status ../x", "check a", "--nonsense", "check --json", "status --file x",
-		"--user status", "token remove one --json",
+		"--user status", "token remove one --json", "login", "login a b", "login ../x",
+		"login one --all", "logout", "logout one --all", "logout one --device", "status --scope x",
 	};
 	size_t i;
 
@@ -728,6 +818,9 @@ suite(void)
 	tcase_add_test(t, routes);
 	tcase_add_test(t, status_shape);
 	tcase_add_test(t, h1_import_and_remove);
+	tcase_add_test(t, h4_logout_here_first);
+	tcase_add_test(t, h3_login_is_told_line_by_line);
+	tcase_add_test(t, h3_leaving_a_login);
 	tcase_add_test(t, leaving_does_not_stop_an_import);
 	tcase_add_test(t, too_large_a_token);
 	tcase_add_test(t, k_draining);
