@@ -74,6 +74,7 @@ reply_reason(const struct reply *r)
 	return out;
 }
 
+/* -1 if nobody listens there. */
 static int
 connect_tcp(int port)
 {
@@ -81,9 +82,12 @@ connect_tcp(int port)
 	int		 fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sin, sizeof(sin)) != 0)
+	if (fd < 0)
 		give_up("port %d: %s", port, strerror(errno));
-	return fd;
+	if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
 /* -1 if nobody listens there. */

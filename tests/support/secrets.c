@@ -1,22 +1,28 @@
 /*
- * No token that the wall ever issued stands where it must not: in a daemon's
- * log or in anything that a daemon answered.  The wall's tokens are at_ or rt_
- * and 32 hex digits; any 12 of them are one too many.
+ * No secret that the wall ever issued or saw stands where it must not: in a
+ * daemon's log or in anything that a daemon answered.  The wall's tokens are
+ * at_ or rt_ and 32 hex digits; any 12 of them are one too many.  Of other
+ * secrets (the wall's secrets file) the first 20 characters.  What the
+ * authorization URL and the device instructions hold ("url " in that file) may
+ * stand in answers of the control socket, and there alone (contract H5).
  */
 #include <stdio.h>
 
 #include "support.h"
 
 #define SHOWN		12
+#define BEGINNING	20
 #define HEARD_MAX	(16L * 1024 * 1024)
 
-static struct buf	heard = { .max = HEARD_MAX };
+static struct buf	heard = { .max = HEARD_MAX }, heard_control = { .max = HEARD_MAX };
 
 void
 overheard(const char *where, const char *p, size_t n)
 {
-	if (strstr(where, "/run") != NULL && heard.len + n <= (size_t)HEARD_MAX)
-		buf_add(&heard, p, n);
+	struct buf	*to = strstr(where, "control.sock") != NULL ? &heard_control : &heard;
+
+	if (strstr(where, "/run") != NULL && to->len + n <= (size_t)HEARD_MAX)
+		buf_add(to, p, n);
 }
 
 static const char *
@@ -34,25 +40,48 @@ find_token(const char *p, size_t n)
 }
 
 static void
-refuse(const char *where, const char *text, size_t n)
+refuse_at(const char *where, const char *text, const char *at)
 {
-	const char	*at = text != NULL ? find_token(text, n) : NULL;
-	size_t		 before = at != NULL ? MIN((size_t)(at - text), 100) : 0;
+	size_t	before = MIN((size_t)(at - text), 100);
 
-	if (at != NULL)
-		give_up("a token stands in %s: %.*s", where, (int)before + SHOWN, at - before);
+	give_up("a secret stands in %s: %.*s", where, (int)before + SHOWN, at - before);
+}
+
+/* `secrets` are the file's lines; shown: those of a URL may stand here. */
+static void
+refuse(const char *where, const char *text, size_t n, const char *secrets, bool shown)
+{
+	const char	*at, *line, *end;
+	bool		 url;
+
+	if (text == NULL || n == 0)
+		return;
+	if ((at = find_token(text, n)) != NULL)
+		refuse_at(where, text, at);
+	for (line = secrets; line != NULL && *line != '\0'; line = *end != '\0' ? end + 1 : end) {
+		end = strchrnul(line, '\n');
+		if ((url = strncmp(line, "url ", 4) == 0))
+			line += 4;
+		if ((url && shown) || strncmp(line, "at_", 3) == 0 || strncmp(line, "rt_", 3) == 0)
+			continue;
+		at = memmem(text, n, line, MIN((size_t)(end - line), BEGINNING));
+		if (at != NULL)
+			refuse_at(where, text, at);
+	}
 }
 
 void
 secrets_check(const struct world *w)
 {
+	char	*log, *secrets = file_read(w->secrets, NULL);
 	size_t	 n;
-	char	*log;
 
-	refuse("an answer of a daemon", heard.p, heard.len);
+	refuse("an answer of a daemon", heard.p, heard.len, secrets, false);
+	refuse("an answer of a control socket", heard_control.p, heard_control.len, secrets, true);
 	for (const struct authd *a = w->daemons; a != NULL; a = a->next) {
 		log = file_read(a->log, &n);
-		refuse(a->log, log, log != NULL ? n : 0);
+		refuse(a->log, log, log != NULL ? n : 0, secrets, false);
 		free(log);
 	}
+	free(secrets);
 }

@@ -30,7 +30,7 @@
 
 #define PATH_SIZE	108		/* as sun_path */
 
-enum { WORLD_TLS = 1, WORLD_NO_WALL = 2 };
+enum { WORLD_TLS = 1, WORLD_NO_WALL = 2, WORLD_EXPIRED = 4 };	/* EXPIRED: with TLS, the certificate is */
 
 struct authd;
 
@@ -38,12 +38,13 @@ struct world {
 	char		 dir[64];
 	char		 state[PATH_SIZE];	/* STATE_DIRECTORY is state/mcp-authd; credentials in it */
 	char		 config[PATH_SIZE];	/* the config file */
-	char		 secrets[PATH_SIZE];	/* every token that the wall ever issued, one a line */
+	char		 secrets[PATH_SIZE];	/* every secret that the wall ever issued or saw, one a line */
 	char		 control[PATH_SIZE];	/* the wall's Unix socket, plain HTTP, controls and all else */
 	char		 ca[PATH_SIZE];		/* WORLD_TLS: the CA of the wall's certificate */
 	pid_t		 wall;
-	int		 port;
+	int		 port, other_port;
 	char		 origin[64];		/* http[s]://127.0.0.1:PORT */
+	char		 other[64];		/* the second authorization server's */
 	struct buf	 upstreams, top, text;	/* of the config */
 	struct authd	*daemons;
 };
@@ -100,6 +101,8 @@ int64_t	now_ms(void);					/* monotonic */
 void	pause_ms(int ms);				/* between two polls, nothing else */
 char	*file_read(const char *path, size_t *ret_n);	/* NUL-terminated; NULL if there is none */
 void	file_write(const char *path, const char *text);
+pid_t	child_fork(void);				/* 0 in the child, which dies with the parent */
+void	child_environment(const char *const *env);	/* in the child: NAME=VALUE added to a clean environment */
 pid_t	child_start(const char *const *argv, const char *const *env, const char *log);	/* env: NAME=VALUE added to a clean environment */
 /*
  * PEM files in dir: ca.pem; cert.pem (a server's, for localhost and
@@ -132,10 +135,45 @@ struct proxy {
 struct proxy *proxy_start(const char *credentials);
 void	proxy_stop(struct proxy *);
 
+/* ---- browser.c: the person ---- */
+
+struct reply;
+
+/* GET of a URL on loopback, following up to `hops` redirects; the last answer.  0, -ECONNREFUSED, or as client_head(). */
+int	browse(const struct world *, const char *url, int hops, struct reply *, int ms);
+/* Where the first redirect leads (free() it), for who pastes it. */
+char	*browse_location(const struct world *, const char *url, int ms);
+
+/* ---- ctl.c: mcp-authctl beside the test ---- */
+
+struct ctl;
+
+/* args: without the program; env: more NAME=VALUE, or NULL; both with NULL at the end. */
+struct ctl *ctl_start(const struct authd *, const char *const *args, const char *const *env);
+void	ctl_say(struct ctl *, const char *text);	/* to its stdin */
+void	ctl_close_stdin(struct ctl *);
+void	ctl_signal(struct ctl *, int sig);
+bool	ctl_until(struct ctl *, const char *text, int ms);	/* until it has said that; false: not in time, or it ended */
+int	ctl_end(struct ctl *, int ms);			/* its exit code (128 + signal); -1: not in time */
+const char *ctl_out(const struct ctl *);		/* all of stdout so far */
+const char *ctl_err(const struct ctl *);
+void	ctl_free(struct ctl *);				/* ends it, too; NULL is fine */
+
+/* ---- flow.c: POST /v1/login/NAME, and what is told there ---- */
+
+struct flow;
+
+struct flow *flow_begin(const struct authd *, const char *upstream, const char *wish);	/* wish: JSON, or NULL */
+int	flow_status(const struct flow *);		/* HTTP status */
+const cJSON *flow_next(struct flow *, int ms);		/* the next event, valid until the next call; NULL: none came */
+const cJSON *flow_until(struct flow *, const char *event, int ms);	/* until that one; NULL: the flow ended otherwise */
+const char *flow_said(const struct flow *);		/* all events so far, as text */
+void	flow_free(struct flow *);			/* leaves; NULL is fine */
+
 /* ---- secrets.c: what must be nowhere ---- */
 
 void	overheard(const char *where, const char *, size_t n);	/* bytes that a daemon answered (sockets below .../run*) */
-void	secrets_check(const struct world *);	/* gives up if a token stands in them or in a daemon's log; world_free() calls it */
+void	secrets_check(const struct world *);	/* gives up if a secret stands in them or in a daemon's log; world_free() calls it */
 
 /* ---- client.c: one connection, blocking with deadlines ---- */
 
@@ -200,6 +238,23 @@ int	http(const char *socket, const char *method, const char *path, const char *b
 char	*session_open(const struct ask *);
 /* An open GET stream whose head was read (200, else give_up). */
 struct client *stream_open(const struct ask *, const char *last_event);
+
+/* ---- lineclient.c: one connection of lines of JSON ---- */
+
+struct liner;
+
+struct liner *liner_open(const char *where);
+void	liner_close(struct liner *);				/* NULL is fine */
+struct client *liner_client(struct liner *);			/* to half-close it, or to send pieces */
+void	liner_say(struct liner *, const char *text);		/* and a newline */
+bool	liner_try(struct liner *, const char *text);		/* the same; false: the daemon has closed it */
+/* The first line, of those that came or come, that holds the text; taken out.  NULL: not in time.  Valid until the next call. */
+const char *liner_hear(struct liner *, const char *holds, int ms);
+/* Waits ms, or for the end: how many lines came that were not asked for. */
+size_t	liner_kept(struct liner *, int ms);
+bool	liner_ended(struct liner *, int ms);			/* the daemon closed it */
+/* initialize (id "init", answered) and notifications/initialized (on its way); version NULL: 2025-11-25. */
+void	liner_begin(struct liner *, const char *version);
 
 /* ---- volley.c: many at once, without blocking ---- */
 

@@ -97,7 +97,7 @@ file_write(const char *path, const char *text)
 }
 
 /* In the child: nothing of the caller's surroundings but PATH and what sanitizers read. */
-static void
+void
 child_environment(const char *const *env)
 {
 	static const char *const keep[] = { "PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS",
@@ -117,11 +117,10 @@ child_environment(const char *const *env)
 }
 
 pid_t
-child_start(const char *const *argv, const char *const *env, const char *log)
+child_fork(void)
 {
 	pid_t	 parent = getpid(), pid = fork();
 	sigset_t none;
-	int	 fd, null;
 
 	if (pid < 0)
 		give_up("fork: %s", strerror(errno));
@@ -133,6 +132,17 @@ child_start(const char *const *argv, const char *const *env, const char *log)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
+	return 0;
+}
+
+pid_t
+child_start(const char *const *argv, const char *const *env, const char *log)
+{
+	pid_t	pid = child_fork();
+	int	fd, null;
+
+	if (pid > 0)
+		return pid;
 	fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	null = open("/dev/null", O_RDONLY);
 	if (fd < 0 || null < 0 || dup2(null, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
@@ -156,7 +166,7 @@ built(const char *variable, const char *name, char path[PATH_SIZE])
 }
 
 static void
-wall_start(struct world *w, bool tls)
+wall_start(struct world *w, bool tls, const char *certificate)
 {
 	char		 program[PATH_SIZE], port[PATH_SIZE], log[PATH_SIZE];
 	char		 cert[PATH_SIZE], key[PATH_SIZE], *text = NULL;
@@ -168,7 +178,7 @@ wall_start(struct world *w, bool tls)
 	snprintf(log, sizeof(log), "%s/wall.log", w->dir);
 	if (tls) {
 		certs_make(w->dir);
-		snprintf(cert, sizeof(cert), "%s/cert.pem", w->dir);
+		snprintf(cert, sizeof(cert), "%s/%s", w->dir, certificate);
 		snprintf(key, sizeof(key), "%s/key.pem", w->dir);
 		snprintf(w->ca, sizeof(w->ca), "%s/ca.pem", w->dir);
 		argv[7] = "--tls";
@@ -182,8 +192,11 @@ wall_start(struct world *w, bool tls)
 		pause_ms(2);
 	}
 	w->port = atoi(text);
+	w->other_port = strchr(text, '\n') != NULL ? atoi(strchr(text, '\n') + 1) : 0;
 	free(text);
 	snprintf(w->origin, sizeof(w->origin), "http%s://127.0.0.1:%d", tls ? "s" : "", w->port);
+	snprintf(w->other, sizeof(w->other), "http%s://127.0.0.1:%d", tls ? "s" : "",
+	    w->other_port);
 }
 
 struct world *
@@ -204,7 +217,8 @@ world_new(int flags)
 	if (mkdir(w->state, 0700) != 0)
 		give_up("%s: %s", w->state, strerror(errno));
 	if ((flags & WORLD_NO_WALL) == 0)
-		wall_start(w, (flags & WORLD_TLS) != 0);
+		wall_start(w, (flags & WORLD_TLS) != 0,
+		    (flags & WORLD_EXPIRED) != 0 ? "expired.pem" : "cert.pem");
 	return w;
 }
 

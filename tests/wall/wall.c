@@ -45,14 +45,20 @@ settings_default(struct settings *s)
 	free(s->expires_in_raw);
 	free(s->keep_alive);
 	free(s->set_cookie);
+	options_clear();
 	*s = (struct settings){ .lifetime = 3600 * 1000, .rotate = true, .revoke_on_replay = true,
 	    .prime = true, .check_resource = true };
 }
 
+static const enum door { DOOR_FIRST, DOOR_OTHER, DOOR_LOCAL } doors[] = {
+	DOOR_FIRST, DOOR_OTHER, DOOR_LOCAL
+};
+
 static void
 on_accept(evutil_socket_t fd, short what _unused_, void *arg)
 {
-	bool	local = arg != NULL;
+	const enum door *door = arg;
+	bool	local = *door == DOOR_LOCAL;
 	int	client, one = 1, i;
 
 	for (i = 0; i < 256; i++) {
@@ -61,24 +67,26 @@ on_accept(evutil_socket_t fd, short what _unused_, void *arg)
 			return;
 		if (!local)
 			setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		conn_open(client, wall.tls != NULL && !local, local);
+		conn_open(client, wall.tls != NULL && !local, local, *door == DOOR_OTHER);
 	}
 }
 
 static void
-watch(int fd, bool local)
+watch(int fd, enum door door)
 {
 	struct event	*ev;
 
 	if (listen(fd, 4096) != 0)
 		die("listen: %s", strerror(errno));
-	ev = event_new(wall.base, fd, EV_READ | EV_PERSIST, on_accept, local ? &wall : NULL);
+	ev = event_new(wall.base, fd, EV_READ | EV_PERSIST, on_accept,
+	    (void *)(uintptr_t)&doors[door]);
 	if (ev == NULL || event_add(ev, NULL) != 0)
 		die("no event for a listener");
 }
 
-static void
-listen_tcp(void)
+/* Returns the port. */
+static int
+listen_tcp(enum door door, char authority[32], char origin[64])
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET };
 	socklen_t	 len = sizeof(sin);
@@ -88,11 +96,10 @@ listen_tcp(void)
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sin, sizeof(sin)) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&sin, &len) != 0)
 		die("bind: %s", strerror(errno));
-	watch(fd, false);
-	wall.port = ntohs(sin.sin_port);
-	snprintf(wall.authority, sizeof(wall.authority), "127.0.0.1:%d", wall.port);
-	snprintf(wall.origin, sizeof(wall.origin), "http%s://%s", wall.tls != NULL ? "s" : "",
-	    wall.authority);
+	watch(fd, door);
+	snprintf(authority, 32, "127.0.0.1:%d", ntohs(sin.sin_port));
+	snprintf(origin, 64, "http%s://%s", wall.tls != NULL ? "s" : "", authority);
+	return ntohs(sin.sin_port);
 }
 
 static void
@@ -107,7 +114,7 @@ listen_unix(const char *path)
 	unlink(path);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0)
 		die("bind %s: %s", path, strerror(errno));
-	watch(fd, true);
+	watch(fd, DOOR_LOCAL);
 }
 
 static int
@@ -143,7 +150,8 @@ write_port(const char *path)
 	FILE	*f;
 
 	snprintf(temp, sizeof(temp), "%s.new", path);
-	if ((f = fopen(temp, "w")) == NULL || fprintf(f, "%d\n", wall.port) < 0 ||
+	if ((f = fopen(temp, "w")) == NULL ||
+	    fprintf(f, "%d\n%d\n", wall.port, wall.other_port) < 0 ||
 	    fclose(f) != 0 || rename(temp, path) != 0)
 		die("%s: %s", path, strerror(errno));
 }
@@ -223,7 +231,8 @@ main(int argc, char **argv)
 		die("no event base");
 	term = evsignal_new(wall.base, SIGTERM, on_term, NULL);
 	evsignal_add(term, NULL);
-	listen_tcp();
+	wall.port = listen_tcp(DOOR_FIRST, wall.authority, wall.origin);
+	wall.other_port = listen_tcp(DOOR_OTHER, wall.other_authority, wall.other_origin);
 	if (o.control != NULL)
 		listen_unix(o.control);
 	write_port(o.port_file);
@@ -232,21 +241,43 @@ main(int argc, char **argv)
 	return 1;
 }
 
+/* The endpoints of an authorization server. */
+static const struct endpoint {
+	const char		*path;
+	enum fault_group	 group;
+	void			(*run)(struct conn *);
+} endpoints[] = {
+	{ "/token", FAULT_TOKEN, oauth_token },
+	{ "/revoke", FAULT_REVOKE, oauth_revoke },
+	{ "/authorize", FAULT_AUTHORIZE, authorize_request },
+	{ "/register", FAULT_REGISTER, client_register },
+	{ "/device_authorization", FAULT_DEVICE, device_request },
+	{ "/idp/token", FAULT_IDP, idp_token },
+};
+
 static bool
 is_mcp(const struct conn *c)
 {
-	return strncmp(c->req.path, "/mcp", 4) == 0;
+	return !c->other && strncmp(c->req.path, "/mcp", 4) == 0;
 }
 
-static bool
-is_metadata(const struct conn *c)
+static const struct endpoint *
+endpoint_of(const struct conn *c)
 {
-	return strncmp(c->req.path, "/.well-known/oauth-", 19) == 0;
+	size_t	i;
+
+	for (i = 0; i < nitems(endpoints); i++) {
+		if (strcmp(c->req.path, endpoints[i].path) == 0)
+			return &endpoints[i];
+	}
+	return NULL;
 }
 
 void
 route_head(struct conn *c, const struct http1_head *head)
 {
+	const struct endpoint	*e = endpoint_of(c);
+
 	if (strncmp(c->req.path, "/_wall/", 7) == 0)
 		return;
 	count_fields(c, head);
@@ -254,9 +285,9 @@ route_head(struct conn *c, const struct http1_head *head)
 		if (c->req.key[0] != '\0')
 			count_send(c, c->req.key, true);
 		fault_at_head(c, FAULT_MCP);
-	} else if (strcmp(c->req.path, "/token") == 0) {
-		fault_at_head(c, FAULT_TOKEN);
-	} else if (is_metadata(c)) {
+	} else if (e != NULL) {
+		fault_at_head(c, e->group);
+	} else if (metadata_asked(c)) {
 		fault_at_head(c, FAULT_METADATA);
 	}
 }
@@ -264,20 +295,17 @@ route_head(struct conn *c, const struct http1_head *head)
 void
 route_request(struct conn *c)
 {
-	static const char	prm[] = "/.well-known/oauth-protected-resource";
+	const struct endpoint	*e = endpoint_of(c);
 
-	if (is_mcp(c))
-		mcp_request(c);
-	else if (strncmp(c->req.path, "/_wall/", 7) == 0)
+	seen_request(c);
+	if (strncmp(c->req.path, "/_wall/", 7) == 0)
 		control_request(c);
-	else if (strcmp(c->req.path, "/token") == 0)
-		oauth_token(c);
-	else if (strcmp(c->req.path, "/revoke") == 0)
-		oauth_revoke(c);
-	else if (strcmp(c->req.path, "/.well-known/oauth-authorization-server") == 0)
-		oauth_server_metadata(c);
-	else if (strncmp(c->req.path, prm, sizeof(prm) - 1) == 0)
-		oauth_resource_metadata(c);
+	else if (is_mcp(c) && !metadata_asked(c))
+		mcp_request(c);
+	else if (e != NULL)
+		e->run(c);
+	else if (metadata_asked(c))
+		metadata_answer(c);
 	else
 		answer_text(c, 404, "text/plain", "not found\n");
 }

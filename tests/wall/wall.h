@@ -1,19 +1,27 @@
 /*
  * The wall: an MCP server behind an OAuth wall together with its
  * authorization server, in one single-threaded process, able to commit every
- * fault on command.
+ * fault on command; and on a second port another authorization server, which
+ * knows nothing of the first and commits no faults.
  *
  *   wall --port-file F [--secrets-file F] [--control PATH] [--tls CERT KEY]
  *
- * It listens on 127.0.0.1, a port of the system's choosing that it writes to
- * F (by rename, so that F is never half there), and on the Unix socket PATH,
- * which always speaks plain HTTP.  Every token it ever issues is appended to
- * the secrets file, one a line.  It ends on SIGTERM.
+ * It listens on 127.0.0.1, two ports of the system's choosing that it writes
+ * to F, a line each (by rename, so that F is never half there), and on the
+ * Unix socket PATH, which always speaks plain HTTP.  Every secret that it ever
+ * issues or sees (tokens, codes, verifiers, client secrets, assertions, device
+ * codes ...) is appended to the secrets file, one a line; "url TEXT" is one
+ * that the authorization URL or the device instructions hold, which the
+ * control socket may show.  It ends on SIGTERM.
  *
  * What it serves: /mcp and every path that begins with it (MCP, legacy and
- * 2026-07-28), /token, /revoke, /.well-known/oauth-protected-resource[/mcp],
- * /.well-known/oauth-authorization-server; and without any authorization, on
- * the same ports, its controls:
+ * 2026-07-28; first port alone); /authorize (code grant: approves at once with
+ * a 302), /register, /device_authorization, /token (refresh_token,
+ * authorization_code with PKCE S256, client_credentials, device_code,
+ * jwt-bearer), /revoke, /idp/token (RFC 8693, an ID-JAG; issuer ORIGIN/idp),
+ * the metadata documents; and without any authorization, on the same ports,
+ * its controls, in whose bodies %ORIGIN% and %OTHER% stand for the origins of
+ * the first and second port:
  *
  * POST /_wall/issue?client_id=&client_secret=&scope=&resource=&lifetime=
  *	A new family of tokens.  Answers the document that `token import`
@@ -30,6 +38,42 @@
  *	"retry_ms" (SSE retry: line, 0 = none), "prime" (true: a priming event
  *	opens each GET stream), "check_resource" (true), "keep_alive" (text of a Keep-Alive field),
  *	"set_cookie" (text of a Set-Cookie field on initialize answers).
+ *	And for logins (absent by default; documents, challenges, registration
+ *	and authorization of the first port alone):
+ *	"challenge" [values of WWW-Authenticate, a field each] of 401s, "prm_url"
+ *	  text of its resource_metadata ("" = none), "open_rpc" [JSON-RPC methods
+ *	  that need no token];
+ *	"prm_paths" [..], "as_paths" [..]: where the documents are served, and
+ *	  nowhere else ([] = nowhere; default: every path that begins with
+ *	  /.well-known/oauth-protected-resource; .../oauth-authorization-server
+ *	  with "issuer_path" behind it), "issuer_path" (the issuer is ORIGIN and
+ *	  this), "prm_members" {}, "as_members" {}: replace members, null deletes
+ *	  one; "authorization_servers" [..];
+ *	"register": "absent" (404, not in the metadata), "refuse" (400) or
+ *	  "unscoped" (400 if it names scopes), "register_method" (whatever was
+ *	  asked for; one with a secret brings one), "register_secret_expires"
+ *	  seconds, "register_members" {};
+ *	"exact_port" (a loopback redirect may not change its port);
+ *	"deny" (access_denied), "authorize_error" CODE, "authorize_page" (HTML
+ *	  instead of a redirect), "iss", "state": text in place of the right one,
+ *	  null omits it; "redirect_extra" raw text behind the redirect,
+ *	  "grant_scope" text, "require_resource";
+ *	"description_bytes": n of error_description in every refusal;
+ *	"offline_needed" (no refresh token without scope offline_access),
+ *	"omit_scope" (no scope in token answers);
+ *	"device_pending": n polls, then approved (default: never by itself),
+ *	  "device_slow": n first polls get slow_down, "device_interval" (1),
+ *	  "device_lifetime" (300), "device_members" {};
+ *	"subject_token" (the only one that /idp/token takes), "jag_lifetime"
+ *	  (300), "jag_opaque" (no JWT).
+ * POST /_wall/client {"client_id", "client_secret", "method", "public_key" (PEM,
+ *	for private_key_jwt), "redirect_uris" (default: any on loopback),
+ *	"other": false}	A client that a person has set up.
+ * POST /_wall/forget-clients	Every client of the first server is unknown from
+ *	now on: invalid_client at /token, an error page at /authorize.
+ * POST /_wall/device?do=approve|deny|expire	Every device code.
+ * GET /_wall/latest	The latest request at each endpoint, decoded:
+ *	{"authorize": {..}, "token", "register", "device", "revoke", "idp"}.
  * POST /_wall/fault {...}	Adds a fault, answers {"id": n}.  Below.
  * POST /_wall/clear	Forgets all faults; what they hold goes on normally.
  * POST /_wall/release[?fault=n]	Lets go what "hold", "gather", "stall_read"
@@ -51,6 +95,16 @@
  *	token{requests,granted,replays,revoked_families,refused,revocations,
  *	  bad_client,bad_resource,with_scope}
  *	metadata{resource,server}
+ *	authorize{requests,codes,denied,pages,code_replays,bad_pkce},
+ *	register{requests,registered,refused}, device{requests,polls,too_fast},
+ *	exchange{requests,granted}, grants{GRANT_TYPE: n}: granted ones,
+ *	assertions{good,signature,audience,expiry,jti,subject,type,form}: client
+ *	  assertions, and what was wrong with them
+ *	paths{PATH: n}, other_paths{}: whatever but MCP and controls was asked for,
+ *	  also in vain, at the first and the second port
+ *	clients{ID: n}, other_clients{}: client ids seen there
+ *	leaks, other{requests,leaks}: requests that held what belongs to the other
+ *	  authorization server (tokens, codes, states, client ids and secrets)
  *	sends{NAME: n}, max_sends: how often each request reached the wall, also
  *	  those answered 401 or met by a fault.  NAME is the request's X-Test-Key
  *	  field; without one "SESSION/ID" with the raw JSON-RPC id (or the
@@ -71,17 +125,19 @@
  *	held: waiting in faults "hold" and "gather"; hanging; stalled
  *	faults[{id,hits,left}]
  *
- * Faults.  {"mcp"|"token"|"metadata": {...}, "times": n (default: for ever),
- * "match": {"path","method","tool","rpc","key","auth"}}.  The first that
+ * Faults.  {"mcp"|"token"|"metadata"|"authorize"|"register"|"device"|"revoke"|
+ * "idp": {...}, "times": n (default: for ever),
+ * "match": {"path","method","tool","rpc","key","auth","grant"}}.  The first that
  * matches and has times left is used up by one and applied.  rpc is the
- * JSON-RPC method, key the X-Test-Key, auth "ok" or "bad"; path of metadata
- * faults is that of the document.  Those of a group marked H act on the head,
+ * JSON-RPC method, key the X-Test-Key, auth "ok" or "bad", grant a token
+ * request's grant_type; path of metadata faults is that of the document.  Those of a group marked H act on the head,
  * before the body is read (tool, rpc, auth cannot match there).
- *   all three groups:
+ *   all groups:
  *	delay_ms		answer later
  *	hold			answer only after /_wall/release
  *	gather: n		hold until n requests wait, then answer all
  *	status, body, headers{}	answer this
+ *	redirect {status,location}
  *	hang			never answer
  *	raw, raw_hex		these bytes are the answer; then the connection
  *				closes, with "keep": true it stays
@@ -97,7 +153,6 @@
  *   mcp:
  *	reject_all		401, however good the token
  *	at_head		H	with status or reject_all: answered before the body is read
- *	redirect {status,location}
  *	close_idle_ms: n	answered normally; then the idle connection
  *				closes after n ms
  *	not_executed		close_after_read and its like do not count as executed
@@ -109,13 +164,25 @@
  *	expires_in_raw		once, as in settings
  *   metadata:
  *	authorization_servers [..], resource: in place of the real ones
+ * For clients of lines: settings "record" (true: /_wall/latest has the header
+ * fields of the latest MCP request of each kind, "mcp tools/call", "mcp GET"),
+ * "tools_pages" (true: tools/list in two pages, with the tool "region" in the
+ * second and one with an invalid x-mcp-header in the first), "region_header"
+ * (what x-mcp-header "region" has, "Region"), "post_retry_ms" (for "resumable").
+ * The tool region {region, where {limit}, flag} answers -32020 if its
+ * Mcp-Param headers differ from its arguments; the tool resumable {n, cut_after,
+ * how} is a stream with event ids that ends ("cut" or "end") after cut_after
+ * events and is gone on with by GET, which is cut as often.
+ *
  * What fails after reading counts as executed if the token was good.
  *
  * Tools: echo {text} sleep {ms,text} count {key} digest {data} (length and
  * SHA-256 of it) big {bytes, chunked} (an answer of exactly n bytes, letters
  * a-z in turn inside) sse {n, delay_ms, cut_after, bytes, ids} (n progress
  * notifications, then the result; the stream cut after some) hang always401
- * scope403 plain403 ask (sends a server request on its own SSE answer and
+ * scope403 {need, challenge} (403 insufficient_scope with that challenge, or
+ * with `need`, unless the token has the scope `need`; without it always)
+ * plain403 ask (sends a server request on its own SSE answer and
  * ends when the response came).
  */
 #ifndef WALL_H
@@ -166,8 +233,8 @@ struct wall {
 	struct event_base *base;
 	SSL_CTX		*tls;
 	FILE		*secrets;
-	int		 port;
-	char		 authority[32], origin[64];
+	int		 port, other_port;
+	char		 authority[32], origin[64], other_authority[32], other_origin[64];
 	struct settings	 set;
 };
 extern struct wall wall;
@@ -194,9 +261,10 @@ enum conn_state {
 enum verdict { AUTH_OK, AUTH_MISSING, AUTH_UNKNOWN, AUTH_EXPIRED, AUTH_REVOKED, AUTH_MAX };
 
 struct request {
-	char		 method[16], path[256], query[1024];
+	char		 method[16], path[256], query[4096];
 	char		 key[128], session[64], version[32], token[128], last_event[64];
 	char		 authorization[512];	/* whole value, for client authentication */
+	char		 grant[96];		/* of a token request */
 	bool		 counted, early;	/* early: answered before its body was read */
 	enum verdict	 verdict;
 	struct buf	 body;
@@ -205,6 +273,7 @@ struct request {
 	struct buf	 ids;			/* raw ids, each with a newline */
 	int		 kind;			/* enum jsonrpc_kind */
 	cJSON		*json;
+	cJSON		*fields;		/* header fields, lower case names; with "record" set */
 	const char	*rpc;			/* method, "" if none */
 	const char	*tool;			/* "" if none */
 	const cJSON	*args;			/* may be NULL */
@@ -225,6 +294,7 @@ struct conn {
 	size_t		 out_off, scanned;
 	struct http1_body body;
 	bool		 local;		/* came over the control socket */
+	bool		 other;		/* came to the second authorization server */
 	bool		 reading, processing, keep, stalled, held, hanging, cut_body;
 	enum { END_NONE, END_FIN, END_RST } end;	/* when everything is written */
 	struct request	 req;
@@ -244,7 +314,7 @@ struct conn {
 LIST_HEAD(conns, conn);
 extern struct conns conns;
 
-void	conn_open(int fd, bool tls, bool local);
+void	conn_open(int fd, bool tls, bool local, bool other);
 void	conn_reap(void);			/* frees the dead; once a turn */
 void	conn_kill(struct conn *, bool reset);	/* at once, unwritten bytes are lost */
 void	conn_end(struct conn *, bool reset);	/* when everything is written */
@@ -278,6 +348,9 @@ struct counts {
 	int64_t	token_requests, granted, replays, revoked_families, refused, revocations;
 	int64_t	bad_client, bad_resource, with_scope;
 	int64_t	metadata_resource, metadata_server;
+	int64_t	authorize_requests, authorize_denied, authorize_pages, codes, code_replays, bad_pkce;
+	int64_t	register_requests, registered, register_refused;
+	int64_t	device_requests, device_polls, device_fast, exchange_requests, exchanged;
 	int64_t	max_sends, max_executions, executed, cookies;
 	int64_t	open, peak, accepted, abandoned;
 	int64_t	streams_open, streams_opened, streams_left;
@@ -300,7 +373,10 @@ void	count_reset(void);
 
 /* ---- wall_faults.c ---- */
 
-enum fault_group { FAULT_MCP, FAULT_TOKEN, FAULT_METADATA };
+enum fault_group {
+	FAULT_MCP, FAULT_TOKEN, FAULT_METADATA, FAULT_AUTHORIZE, FAULT_REGISTER, FAULT_DEVICE,
+	FAULT_REVOKE, FAULT_IDP, FAULT_MAX
+};
 
 int64_t	fault_add(const cJSON *);	/* id, or -1 */
 void	fault_clear(void);
@@ -324,20 +400,114 @@ bool	fault_commits(const struct fault *);
 /* Adds the fault's headers as lines. */
 void	fault_fields(const struct fault *, struct buf *);
 
+/* ---- wall_form.c ---- */
+
+/* One parameter of a form or query, decoded; NULL if absent. free() it. */
+char	*form_get(const char *form, size_t n, const char *name);
+char	*form_decode(const char *, size_t n);
+void	form_add(struct buf *, const char *name, const char *value);	/* value NULL: nothing */
+cJSON	*form_json(const char *form, size_t n);
+bool	scope_has(const char *scope, const char *word);
+
+/* ---- wall_option.c ---- */
+
+bool	option_set(const cJSON *item);		/* false: no such setting */
+void	options_clear(void);
+const cJSON *option_get(const char *name);
+bool	option_is(const char *name);		/* true was set */
+const char *option_text(const char *name);
+int64_t	option_number(const char *name, int64_t otherwise);
+bool	option_lists(const char *name, const char *text);	/* an array that holds it */
+void	option_merge(cJSON *into, const char *name);		/* its members replace; null deletes */
+
+/* ---- wall_seen.c ---- */
+
+void	random_text(char *out, size_t size, const char *prefix);	/* prefix and 32 hex digits */
+/* Goes to the secrets file; with a connection it belongs to that server. */
+void	seen_secret(const struct conn *, const char *);
+void	seen_shown(const char *);		/* a secret that control.sock may show: "url TEXT" in the file */
+void	seen_owned(bool other, const char *);	/* not a secret, but nothing that the other server may see */
+void	seen_client(const struct conn *, const char *id);
+void	seen_request(const struct conn *);	/* the whole request was read */
+void	seen_latest(const char *endpoint, cJSON *what);		/* takes it */
+cJSON	*seen_latest_json(void);
+void	seen_count(cJSON *into);
+void	seen_reset(void);
+
+/* ---- wall_jwt.c ---- */
+
+void	base64url(struct buf *, const void *, size_t n);
+cJSON	*jwt_claims(const char *jwt);		/* unverified; NULL if it is none */
+bool	jwt_signed_by(const char *jwt, const char *pem);	/* RS256 or ES256, by that public key */
+char	*jwt_make(const cJSON *claims);		/* with a signature of chance */
+
+/* ---- wall_client.c ---- */
+
+struct client {
+	char	*id, *secret, *method, *key;	/* key: PEM, public */
+	cJSON	*redirects;			/* NULL: any on loopback */
+	int64_t	 expires;			/* of the secret, boot ms; 0 = never */
+	bool	 forgotten;
+};
+
+/* What a request says who it is. */
+struct credentials { char *id, *secret, *assertion, *type; const char *method; };
+
+void	credentials_read(const struct conn *, struct credentials *);
+void	credentials_free(struct credentials *);
+bool	client_configure(const cJSON *);
+void	clients_forget(void);
+struct client *client_find(const struct conn *, const char *id);	/* NULL: unknown or forgotten */
+bool	client_was(const struct conn *, const char *id);	/* known now or once */
+bool	client_authentic(const struct conn *, const struct credentials *, const struct client *);
+bool	client_redirects(const struct client *, const char *uri);
+void	client_register(struct conn *);
+cJSON	*assertions_json(void);
+void	assertions_reset(void);
+
 /* ---- wall_oauth.c ---- */
 
 struct issue { const char *client_id, *client_secret, *scope, *resource; int64_t lifetime; bool renewable; };
+struct family;
 
 cJSON	*oauth_issue(const struct issue *);
 void	oauth_expire(void);
 void	oauth_revoke_all(void);
 enum verdict oauth_judge(const char *token);
-void	oauth_resource_metadata(struct conn *);
-void	oauth_server_metadata(struct conn *);
-void	oauth_token(struct conn *);
+bool	oauth_scoped(const char *token, const char *scope);
+struct family *family_new(bool other, const struct issue *);
+void	family_revoke(struct family *);
+/* An access token, and a refresh token if renewable, as a token answer. */
+void	tokens_grant(struct conn *, struct buf *out, struct family *, bool renewable);
+int	refresh_grant(struct conn *, const struct client *, struct buf *out);
 void	oauth_revoke(struct conn *);
-/* One parameter of a form or query, decoded; NULL if absent. free() it. */
-char	*form_get(const char *form, size_t n, const char *name);
+
+/* ---- wall_token.c ---- */
+
+#define GRANT_URN_DEVICE	"urn:ietf:params:oauth:grant-type:device_code"
+#define GRANT_URN_JWT		"urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+struct code_wish { const char *client_id, *redirect, *challenge, *resource, *scope; };
+
+void	oauth_token(struct conn *);
+void	idp_token(struct conn *);
+void	code_issue(const struct conn *, char *text, size_t size, const struct code_wish *);
+char	*description(void);				/* error_description, or NULL */
+int	refuse(struct buf *out, int status, const char *error);	/* an error answer's body; returns status */
+void	refuse_json(struct conn *, int status, const char *error);
+cJSON	*grants_json(void);
+void	grants_reset(void);
+
+/* ---- wall_authorize.c, wall_device.c, wall_metadata.c ---- */
+
+void	authorize_request(struct conn *);
+void	device_request(struct conn *);
+int	device_grant(struct conn *, const struct client *, struct buf *out);
+bool	device_control(const char *what);	/* approve, deny, expire: all that are open */
+const char *origin_of(const struct conn *);
+void	issuer_of(const struct conn *, char *out, size_t size);
+bool	metadata_asked(const struct conn *);	/* is its path one of a document? */
+void	metadata_answer(struct conn *);
 
 /* ---- wall_mcp.c, wall_tools.c, wall_stream.c ---- */
 
@@ -353,6 +523,15 @@ void	tool_list(struct conn *);
 void	tool_executed(const struct conn *);	/* counts it */
 void	tool_answered(const char *id);		/* a response came */
 int	tool_release(void);			/* hanging ones are answered */
+
+/* ---- wall_line.c: what clients of column N of WIRE are tried with ---- */
+
+void	line_record(struct conn *, const struct http1_head *);	/* keeps the fields */
+void	line_recorded(struct conn *);		/* the whole request was read: for /_wall/latest */
+void	line_tools(struct conn *);		/* tools/list in pages */
+void	line_region(struct conn *);		/* the tool "region" */
+void	line_resumable(struct conn *);		/* the tool "resumable" */
+bool	line_resume(struct conn *);		/* a GET that goes on with its stream; false: it does not */
 
 struct session *session_new(void);
 const char *session_id(const struct session *);

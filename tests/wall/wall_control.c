@@ -90,7 +90,7 @@ set_one(const cJSON *item)
 	else if (strcmp(item->string, "set_cookie") == 0)
 		set_text(&s->set_cookie, item);
 	else
-		return false;
+		return option_set(item);
 	return true;
 }
 
@@ -189,9 +189,76 @@ wall_reset(struct conn *c, const cJSON *body _unused_)
 }
 
 static void
+wall_client(struct conn *c, const cJSON *body)
+{
+	if (client_configure(body))
+		answer_text(c, 200, "application/json", "{}");
+	else
+		answer_text(c, 400, "text/plain", "no client_id\n");
+}
+
+static void
+wall_forget_clients(struct conn *c, const cJSON *body _unused_)
+{
+	clients_forget();
+	answer_text(c, 200, "application/json", "{}");
+}
+
+static void
+wall_device(struct conn *c, const cJSON *body _unused_)
+{
+	_cleanup_(freep) char	*what = query(c, "do");
+
+	if (what != NULL && device_control(what))
+		answer_text(c, 200, "application/json", "{}");
+	else
+		answer_text(c, 400, "text/plain", "approve, deny or expire\n");
+}
+
+static void
+wall_latest(struct conn *c, const cJSON *body _unused_)
+{
+	answer_json(c, 200, seen_latest_json());
+}
+
+static void
 wall_counts(struct conn *c, const cJSON *body _unused_)
 {
 	answer_json(c, 200, count_json(query_number(c, "brief", 0) != 0));
+}
+
+/* %ORIGIN% and %OTHER% of a body are replaced. */
+static cJSON *
+body_json(const struct buf *in)
+{
+	const struct { const char *mark, *text; } all[] = {
+		{ "%ORIGIN%", wall.origin }, { "%OTHER%", wall.other_origin },
+	};
+	struct buf	 b = BUF_INIT(256L * 1024 * 1024);
+	const char	*p = in->p, *end = p + in->len, *mark;
+	cJSON		*j;
+	size_t		 i;
+
+	for (; p < end; p = mark) {
+		mark = memchr(p, '%', (size_t)(end - p));
+		if (mark == NULL)
+			mark = end;
+		buf_add(&b, p, (size_t)(mark - p));
+		for (i = 0; i < nitems(all) && mark < end; i++) {
+			if ((size_t)(end - mark) >= strlen(all[i].mark) &&
+			    memcmp(mark, all[i].mark, strlen(all[i].mark)) == 0)
+				break;
+		}
+		if (mark < end && i < nitems(all)) {
+			buf_adds(&b, all[i].text);
+			mark += strlen(all[i].mark);
+		} else if (mark < end) {
+			buf_add(&b, mark++, 1);
+		}
+	}
+	j = cJSON_ParseWithLength(b.p != NULL ? b.p : "", b.len);
+	buf_free(&b);
+	return j;
 }
 
 void
@@ -206,10 +273,11 @@ control_request(struct conn *c)
 		{ "fault", wall_fault }, { "clear", wall_clear }, { "release", wall_release },
 		{ "emit", wall_emit }, { "ask", wall_ask }, { "drop", wall_drop },
 		{ "lose-sessions", wall_lose_sessions }, { "reset", wall_reset },
-		{ "counts", wall_counts },
+		{ "counts", wall_counts }, { "client", wall_client },
+		{ "forget-clients", wall_forget_clients }, { "device", wall_device },
+		{ "latest", wall_latest },
 	};
-	cJSON	*body = cJSON_ParseWithLength(c->req.body.p != NULL ? c->req.body.p : "",
-	    c->req.body.len);
+	cJSON	*body = body_json(&c->req.body);
 	size_t	 i;
 
 	for (i = 0; i < nitems(controls); i++) {

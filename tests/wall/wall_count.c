@@ -93,7 +93,7 @@ static void
 count_field(const struct conn *c, const struct http1_field *f, int *authorizations)
 {
 	static const char *const hops[] = { "Proxy-Connection", "Keep-Alive", "TE", "Upgrade" };
-	bool		mcp = strncmp(c->req.path, "/mcp", 4) == 0;
+	bool		mcp = !c->other && strncmp(c->req.path, "/mcp", 4) == 0;
 	size_t		i;
 
 	if (contains(f->value, "rt_"))
@@ -124,10 +124,13 @@ count_fields(struct conn *c, const struct http1_head *head)
 	char		name[32];
 	size_t		i;
 
-	snprintf(name, sizeof(name), "localhost:%d", wall.port);
-	if (!c->local && !slice_eq(host, wall.authority) && !slice_eq(host, name))
+	snprintf(name, sizeof(name), "localhost:%d", c->other ? wall.other_port : wall.port);
+	if (!c->local && !slice_eq(host, c->other ? wall.other_authority : wall.authority) &&
+	    !slice_eq(host, name))
 		count_violation("host");
-	if (contains(head->target, "at_") || contains(head->target, "rt_"))
+	/* State and challenge of /authorize are texts of chance. */
+	if (strcmp(c->req.path, "/authorize") != 0 &&
+	    (contains(head->target, "at_") || contains(head->target, "rt_")))
 		count_violation("refresh_token");
 	for (i = 0; i < head->nfields; i++)
 		count_field(c, &head->fields[i], &authorizations);
@@ -185,6 +188,14 @@ add_groups(cJSON *j)
 	    { "with_scope", k->with_scope });
 	ADD(j, "metadata", { "resource", k->metadata_resource },
 	    { "server", k->metadata_server });
+	ADD(j, "authorize", { "requests", k->authorize_requests }, { "codes", k->codes },
+	    { "denied", k->authorize_denied }, { "pages", k->authorize_pages },
+	    { "code_replays", k->code_replays }, { "bad_pkce", k->bad_pkce });
+	ADD(j, "register", { "requests", k->register_requests }, { "registered", k->registered },
+	    { "refused", k->register_refused });
+	ADD(j, "device", { "requests", k->device_requests }, { "polls", k->device_polls },
+	    { "too_fast", k->device_fast });
+	ADD(j, "exchange", { "requests", k->exchange_requests }, { "granted", k->exchanged });
 	ADD(j, "connections", { "open", k->open }, { "peak", k->peak },
 	    { "accepted", k->accepted }, { "abandoned", k->abandoned });
 	ADD(j, "streams", { "open", k->streams_open }, { "opened", k->streams_opened },
@@ -212,6 +223,9 @@ count_json(bool brief)
 	cJSON_AddItemToObject(j, "responses", map_json(&responses));
 	cJSON_AddItemToObject(j, "notifications", map_json(&notifications));
 	cJSON_AddItemToObject(j, "faults", fault_json());
+	cJSON_AddItemToObject(j, "grants", grants_json());
+	cJSON_AddItemToObject(j, "assertions", assertions_json());
+	seen_count(j);
 	if (!brief) {
 		cJSON_AddItemToObject(j, "sends", map_json(&sends));
 		cJSON_AddItemToObject(j, "executions", map_json(&executions));
@@ -231,6 +245,9 @@ count_reset(void)
 	for (i = 0; i < nitems(maps); i++)
 		map_clear(maps[i], NULL);
 	memset(statuses, 0, sizeof(statuses));
+	grants_reset();
+	assertions_reset();
+	seen_reset();
 	counts = (struct counts){ .open = old.open, .peak = old.open,
 	    .streams_open = old.streams_open, .listens_open = old.listens_open,
 	    .sessions_open = old.sessions_open, .held = old.held, .hanging = old.hanging,

@@ -67,7 +67,8 @@ translate(cJSON *what)
 int64_t
 fault_add(const cJSON *spec)
 {
-	static const char *const groups[] = { "mcp", "token", "metadata" };
+	static const char *const groups[FAULT_MAX] = { "mcp", "token", "metadata", "authorize",
+	    "register", "device", "revoke", "idp" };
 	struct fault	*f = calloc(1, sizeof(*f));
 	const cJSON	*times;
 	size_t		 i;
@@ -122,6 +123,7 @@ matches(const struct fault *f, const struct conn *c)
 	const struct { const char *name, *value; } has[] = {
 		{ "path", c->req.path }, { "method", c->req.method }, { "tool", c->req.tool },
 		{ "rpc", c->req.rpc }, { "key", c->req.key },
+		{ "grant", c->req.grant },
 		{ "auth", c->req.verdict == AUTH_OK ? "ok" : "bad" },
 	};
 	const char	*want;
@@ -142,6 +144,8 @@ find(const struct conn *c, enum fault_group group, bool at_head)
 {
 	struct fault	*f;
 
+	if (c->other)
+		return NULL;
 	TAILQ_FOREACH(f, &faults, entry) {
 		if (f->group != group || f->left == 0 || of_head(f) != at_head || !matches(f, c))
 			continue;

@@ -26,6 +26,7 @@ request_clear(struct request *r)
 	buf_free(&r->answer);
 	buf_free(&r->ids);
 	cJSON_Delete(r->json);
+	cJSON_Delete(r->fields);
 	*r = (struct request){ .body = BUF_INIT(BODY_MAX), .rpc = "", .tool = "" };
 }
 
@@ -290,6 +291,7 @@ request_fill(struct conn *c, const struct http1_head *h)
 	if (strncasecmp(r->authorization, "Bearer ", 7) == 0)
 		copy(r->token, sizeof(r->token), slice_of(r->authorization + 7));
 	c->keep = h->keep_alive;
+	line_record(c, h);
 }
 
 /* true: a head was taken. */
@@ -446,7 +448,7 @@ conn_unstall(struct conn *c)
 }
 
 void
-conn_open(int fd, bool tls, bool local)
+conn_open(int fd, bool tls, bool local, bool other)
 {
 	struct conn	*c = calloc(1, sizeof(*c));
 
@@ -454,6 +456,7 @@ conn_open(int fd, bool tls, bool local)
 		die("no memory");
 	c->fd = fd;
 	c->local = local;
+	c->other = other;
 	request_clear(&c->req);
 	c->in = c->out = c->tail = BUF_INIT(BODY_MAX);
 	if (tls) {

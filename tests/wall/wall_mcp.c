@@ -63,12 +63,25 @@ mcp_error(struct conn *c, int status, int code, const char *message)
 void
 mcp_unauthorized(struct conn *c)
 {
-	char	fields[320];
+	const cJSON	*values = option_get("challenge"), *v;
+	const char	*url = option_text("prm_url");
+	struct buf	 b = BUF_INIT(0);
 
-	snprintf(fields, sizeof(fields), "WWW-Authenticate: Bearer %sresource_metadata=\""
-	    "%s/.well-known/oauth-protected-resource/mcp\"\r\n",
-	    c->req.token[0] != '\0' ? "error=\"invalid_token\", " : "", wall.origin);
-	answer(c, 401, "application/json", fields, "{\"error\":\"invalid_token\"}", 25);
+	cJSON_ArrayForEach(v, values)
+		buf_addf(&b, "WWW-Authenticate: %s\r\n", cJSON_GetStringValue(v));
+	if (values == NULL) {
+		buf_addf(&b, "WWW-Authenticate: Bearer %s",
+		    c->req.token[0] != '\0' ? "error=\"invalid_token\", " : "");
+		if (url == NULL)
+			buf_addf(&b, "resource_metadata=\"%s/.well-known/"
+			    "oauth-protected-resource/mcp\"\r\n", wall.origin);
+		else if (url[0] != '\0')
+			buf_addf(&b, "resource_metadata=\"%s\"\r\n", url);
+		else
+			buf_adds(&b, "realm=\"wall\"\r\n");
+	}
+	answer(c, 401, "application/json", b.p, "{\"error\":\"invalid_token\"}", 25);
+	buf_free(&b);
 }
 
 static void
@@ -226,7 +239,7 @@ get(struct conn *c)
 		answer_text(c, 400, "text/plain", "no session\n");
 	} else if ((s = session_find(c->req.session)) == NULL) {
 		mcp_error(c, 404, -32001, "Session not found");
-	} else {
+	} else if (!line_resume(c)) {
 		session_stream(c, s);
 	}
 }
@@ -277,7 +290,7 @@ act(struct conn *c)
 		return;
 	}
 	c->idle_ms = fault_number(c->fault, "close_idle_ms", 0);
-	if (c->req.verdict != AUTH_OK)
+	if (c->req.verdict != AUTH_OK && !option_lists("open_rpc", c->req.rpc))
 		mcp_unauthorized(c);
 	else if (strcmp(c->req.method, "POST") == 0)
 		post(c);
@@ -356,6 +369,7 @@ mcp_request(struct conn *c)
 	count_method(c->req.method);
 	look(c);
 	count_unnamed(c);
+	line_recorded(c);
 	c->req.verdict = oauth_judge(c->req.token);
 	counts.auth[c->req.verdict]++;
 	fault_meet(c, FAULT_MCP, act);

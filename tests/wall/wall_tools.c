@@ -209,12 +209,28 @@ tool_always401(struct conn *c)
 	mcp_unauthorized(c);
 }
 
+static bool
+lacks_scope(const struct conn *c)
+{
+	const char	*need = arg_text(c, "need");
+
+	return need[0] == '\0' || !oauth_scoped(c->req.token, need);
+}
+
 static void
 tool_scope403(struct conn *c)
 {
-	answer(c, 403, "application/json",
-	    "WWW-Authenticate: Bearer error=\"insufficient_scope\", scope=\"mcp admin\"\r\n",
-	    "{\"error\":\"insufficient_scope\"}", 30);
+	const char	*need = arg_text(c, "need"), *challenge = arg_text(c, "challenge");
+	struct buf	 b = BUF_INIT(0);
+
+	if (!lacks_scope(c)) {
+		say(c, "granted", 7);
+		return;
+	}
+	buf_addf(&b, "WWW-Authenticate: Bearer error=\"insufficient_scope\", scope=\"%s\"\r\n",
+	    challenge[0] != '\0' ? challenge : need[0] != '\0' ? need : "mcp admin");
+	answer(c, 403, "application/json", b.p, "{\"error\":\"insufficient_scope\"}", 30);
+	buf_free(&b);
 }
 
 static void
@@ -280,6 +296,8 @@ static const struct {
 	{ "scope403", tool_scope403 },
 	{ "plain403", tool_plain403 },
 	{ "ask", tool_ask },
+	{ "region", line_region },
+	{ "resumable", line_resumable },
 };
 
 void
@@ -288,6 +306,10 @@ tool_list(struct conn *c)
 	struct buf	 b = BUF_INIT(0);
 	size_t		 i;
 
+	if (option_is("tools_pages")) {
+		line_tools(c);
+		return;
+	}
 	buf_adds(&b, "{\"tools\":[");
 	for (i = 0; i < nitems(tools); i++)
 		buf_addf(&b, "%s{\"name\":\"%s\",\"description\":\"%s of the wall\","
