@@ -147,9 +147,9 @@ add_daemon(struct buf *b, const struct control *c)
 
 	e |= add_text(b, "{\"version\":", c->version);
 	e |= buf_addf(b, ",\"pid\":%ld,\"uptime_s\":%lld", (long)getpid(), (long long)(up / SEC));
-	e |= add_text(b, ",\"store\":{\"backend\":", store_backend(c->store));
-	e |= add_text(b, ",\"path\":", store_path(c->store));
-	e |= buf_addf(b, "},\"clients\":%u,\"held_bytes\":%zu,\"log_dropped\":%llu,\"draining\":%s",
+	e |= buf_adds(b, ",\"store\":");
+	e |= store_status(c->store, b);
+	e |= buf_addf(b, ",\"clients\":%u,\"held_bytes\":%zu,\"log_dropped\":%llu,\"draining\":%s",
 	    c->front->clients, relay_held(), (unsigned long long)log_dropped(),
 	    c->front->draining ? "true" : "false");
 	return e;
@@ -198,7 +198,7 @@ give_body(struct control_client *c)
 	control_take take = c->take;
 
 	c->take = NULL;
-	take(c, control_find(c->control, slice_of(c->name)));
+	take(c, c->name != NULL ? control_find(c->control, slice_of(c->name)) : NULL);
 	drop_body(c);
 }
 
@@ -206,9 +206,9 @@ void
 control_expect(struct control_client *c, const struct http1_head *h, const struct upstream *u,
     control_take take)
 {
-	c->name = strdup(u->config->name);
+	c->name = u != NULL ? strdup(u->config->name) : NULL;
 	c->take = take;
-	if (c->name == NULL) {
+	if (u != NULL && c->name == NULL) {
 		drop_body(c);
 		control_error(c, 503, "memory", "out of memory");
 	} else if (h->framing == HTTP1_NONE) {
@@ -389,6 +389,8 @@ route(struct control_client *c, const struct http1_head *h)
 		control_route_login(c, h, rest);
 	} else if (under(path, "/v1/doctor", &rest)) {
 		control_route_doctor(c, h, rest);
+	} else if (under(path, "/v1/store", &rest)) {
+		control_route_store(c, h, rest);
 	} else if (under(path, "/v1/logout", &rest)) {
 		control_route_logout(c, h, rest);
 	} else if (slice_eq(path, "/v1/reload") && c->control->reload != NULL) {
@@ -398,7 +400,8 @@ route(struct control_client *c, const struct http1_head *h)
 	} else {
 		control_error(c, 404, "not_found",
 		    "known are /healthz, /v1/status[/NAME], /v1/doctor/NAME, /v1/login/NAME[/redirect], "
-		    "/v1/logout[/NAME], /v1/token/NAME and /v1/reload");
+		    "/v1/logout[/NAME], /v1/token/NAME, /v1/store/migrate, /v1/store/rekey and "
+		    "/v1/reload");
 	}
 }
 
@@ -442,6 +445,7 @@ on_gone(struct serve *s)
 	if (c->reloading)
 		reload_forget(c->control->reload, c);
 	c->reloading = false;
+	control_store_gone(c);
 	control_login_gone(c);
 	control_doctor_gone(c);
 	drop_body(c);

@@ -32,6 +32,8 @@ void	control_init(struct control *);
  *   POST /v1/logout                      200 [{"name","status":"ok","revoked"} | {"name","status":"failed","message"}]
  *   POST /v1/token/NAME                  body: the object of `token import`
  *   DELETE /v1/token/NAME                `token remove`
+ *   POST /v1/store/migrate               body: {"to":"file"|"encrypted"|"keyring"}; 200 {"status":"ok","message"}
+ *   POST /v1/store/rekey                 body: {"newKey":"/path/of/a/key/file"}; the same
  *   POST /v1/reload                      reads the config anew; 400 bad_config: why not, and where
  *
  * A login is begun or joined, and answered 200 application/x-ndjson: one

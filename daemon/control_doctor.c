@@ -32,7 +32,8 @@ begin(struct control_client *c, struct upstream *u)
 		control_begin_lines(c);
 		break;
 	case -EBUSY:
-		control_error(c, 409, "busy", "this upstream is being examined already: wait for that");
+		control_error(c, 409, "busy", "this upstream is being examined already: wait for "
+		    "that");
 		break;
 	default:
 		control_error(c, 503, "memory", "out of memory");

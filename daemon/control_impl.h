@@ -9,7 +9,7 @@
 
 struct logouts;
 
-/* The body is there; c->body is emptied after it.  u is NULL if a reload has removed the upstream. */
+/* The body is there; c->body is emptied after it.  u is NULL if a reload has removed the upstream, or if it is about none. */
 typedef void (*control_take)(struct control_client *, struct upstream *u);
 
 /* One connection, and the one request that it has under way. */
@@ -22,6 +22,7 @@ struct control_client {
 	struct buf	 body;
 	struct credential *busy;	/* will call done() */
 	bool		 reloading;
+	bool		 moving;	/* the store's entries */
 	struct login	*login;		/* is watched: the answer is its events */
 	struct login_watcher watcher;
 	struct logouts	*logouts;
@@ -34,13 +35,20 @@ void	control_error(struct control_client *, int status, const char *word, const 
 void	control_word(struct control_client *, int status, const char *word);
 
 struct upstream *control_find(const struct control *, struct slice name);
-/* The request's body goes to `take` once it is there; at once if none follows the head. */
+/* The request's body goes to `take` once it is there; at once if none follows the head.  The upstream may be NULL. */
 void	control_expect(struct control_client *, const struct http1_head *, const struct upstream *, control_take);
 /* Has this upstream OAuth tokens that we keep?  Else that was answered; u may be NULL. */
 bool	control_takes_tokens(struct control_client *, const struct upstream *);
 
 /* 200, and lines of JSON as they come: serve_write(), serve_turn(), in the end serve_end(). */
 void	control_begin_lines(struct control_client *);
+
+/* --- control_store.c --- */
+
+/* `rest` of the path stands behind /v1/store/. */
+void	control_route_store(struct control_client *, const struct http1_head *, struct slice rest);
+/* The client has left. */
+void	control_store_gone(struct control_client *);
 
 /* --- control_doctor.c --- */
 

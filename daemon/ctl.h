@@ -17,6 +17,7 @@ struct ctl {
 	const char	*config;	/* --config */
 	const char	*socket;	/* --socket */
 	bool		 write;		/* --write */
+	const char	*new_key;	/* --new-key */
 	char		**args;		/* after the command's words */
 	int		 nargs;
 };
@@ -44,5 +45,7 @@ enum ctl_exit ctl_doctor(const struct ctl *);
 enum ctl_exit ctl_import(const struct ctl *);
 enum ctl_exit ctl_login(const struct ctl *);
 enum ctl_exit ctl_logout(const struct ctl *);
+enum ctl_exit ctl_store_migrate(const struct ctl *);
+enum ctl_exit ctl_store_rekey(const struct ctl *);
 
 #endif

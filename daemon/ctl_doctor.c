@@ -45,7 +45,8 @@ print_step(const cJSON *doc)
 
 	shown(doc, "result", result);
 	printf("%s%-4.4s%s  %-9.9s  %s\n", ctl_colour(stdout, colour_of(result)), result,
-	    ctl_colour(stdout, COLOUR_END), shown(doc, "step", step), shown(doc, "message", message));
+	    ctl_colour(stdout, COLOUR_END), shown(doc, "step", step), shown(doc, "message",
+	    message));
 	if (hint != NULL)
 		printf("%*s%s\n", MARGIN, "", shown(doc, "hint", message));
 }
@@ -83,7 +84,8 @@ on_line(void *arg, const char *line, size_t n)
 	else if (json_string(doc, "step") != NULL)
 		print_step(doc);
 	else if (!x->over)
-		ctl_fail(CTL_FAILED, "the daemon says something that is not understood; are both of one "
+		ctl_fail(CTL_FAILED, "the daemon says something that is not understood; are both "
+		    "of one "
 		    "version?");
 	fflush(stdout);
 	cJSON_Delete(doc);

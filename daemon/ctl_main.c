@@ -19,7 +19,7 @@
 #define VERSION		"0.1.0"
 #endif
 
-#define OWN_OPTIONS	"jndSafckw"	/* letters of options that belong to some commands only */
+#define OWN_OPTIONS	"jndSafckwK"	/* letters of options that belong to some commands only */
 
 static const char usage_text[] =
     "usage: mcp-authctl [--user | --system | --control PATH] COMMAND\n"
@@ -35,6 +35,8 @@ static const char usage_text[] =
     "                                    token_endpoint, revocation_endpoint, issuer, client_id,\n"
     "                                    client_secret, resource, scope)\n"
     "  token remove NAME                 has the daemon forget it\n"
+    "  store migrate BACKEND             moves every credential: file, encrypted or keyring\n"
+    "  store rekey --new-key FILE        seals every credential of the encrypted store anew\n"
     "  reload                            has the daemon read its config anew; exit 1: why not, and where\n"
     "  check [--config FILE]             checks the config, without a daemon\n"
     "  client-config [CLIENT [NAME]]     what to paste into a client's config; without a word: which\n"
@@ -350,6 +352,8 @@ static const struct command {
 	{ "logout", NULL, "a", ctl_logout },
 	{ "token", "import", "f", cmd_token_import },
 	{ "token", "remove", "", cmd_token_remove },
+	{ "store", "migrate", "", ctl_store_migrate },
+	{ "store", "rekey", "K", ctl_store_rekey },
 	{ "reload", NULL, "", cmd_reload },
 	{ "check", NULL, "c", cmd_check },
 	{ "client-config", NULL, "c", ctl_client_config },
@@ -376,6 +380,7 @@ parse(struct ctl *c, int argc, char **argv, char *used)
 		{ "config", required_argument, NULL, 'c' },
 		{ "socket", required_argument, NULL, 'k' },
 		{ "write", no_argument, NULL, 'w' },
+		{ "new-key", required_argument, NULL, 'K' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -419,6 +424,9 @@ parse(struct ctl *c, int argc, char **argv, char *used)
 			break;
 		case 'w':
 			c->write = true;
+			break;
+		case 'K':
+			c->new_key = optarg;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);

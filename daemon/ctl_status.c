@@ -175,7 +175,8 @@ fill_row(const cJSON *up, int64_t wall, char row[COLUMNS][CELL])
 	snprintf(row[COL_STREAMS], CELL, "%lld", count(links, "streams"));
 	if (!has)
 		return;
-	time_words(cred, "expires_at", login_required(up) ? "-" : "unknown", wall, row[COL_EXPIRES]);
+	time_words(cred, "expires_at", login_required(up) ? "-" : "unknown", wall,
+	    row[COL_EXPIRES]);
 	refresh_words(cred, wall, row[COL_REFRESH]);
 	snprintf(row[COL_GENERATION], CELL, "%lld", count(cred, "generation"));
 	snprintf(row[COL_BREAKER], CELL, "%s", breaker_open(cred) ? "open" : "closed");
@@ -232,7 +233,10 @@ next_words(const cJSON *up, char *out)
 {
 	const cJSON *cred = json_member(up, "credential"), *login = json_member(up, "login");
 	const char *state = json_string(cred, "state"), *auth = json_string(up, "auth");
-	bool oauth = auth != NULL && strcmp(auth, "oauth") == 0;
+	const char *grant = json_string(cred, "grant");
+	/* Who asks for tokens by itself is helped by no login. */
+	bool person = auth != NULL && strcmp(auth, "oauth") == 0 && (grant == NULL ||
+	    (strcmp(grant, "client_credentials") != 0 && strcmp(grant, "id_jag") != 0));
 	char name[CELL];
 
 	text(up, "name", name);
@@ -240,10 +244,11 @@ next_words(const cJSON *up, char *out)
 		snprintf(out, CELL, "finish the login; `mcp-authctl login %.48s` shows it", name);
 	else if (is_true(cred, "unpersisted"))
 		snprintf(out, CELL, "do not stop the daemon: make room or mend the store's folder");
-	else if (login_required(up) && oauth && count(login, "retry_in") > 0)
-		snprintf(out, CELL, "mcp-authctl login %.48s (by itself no login begins for %lld s)", name,
+	else if (login_required(up) && person && count(login, "retry_in") > 0)
+		snprintf(out, CELL, "mcp-authctl login %.48s (by itself no login begins for %lld "
+		    "s)", name,
 		    count(login, "retry_in"));
-	else if (login_required(up) && oauth)
+	else if (login_required(up) && person)
 		snprintf(out, CELL, "mcp-authctl login %.48s", name);
 	else if (state != NULL && (strcmp(state, "logged_in") != 0 || breaker_open(cred) ||
 	    json_string(cred, "trouble") != NULL))
@@ -334,28 +339,46 @@ print_login(FILE *out, const cJSON *up)
 
 	if (login_runs(up)) {
 		snprintf(v, sizeof(v), "%.*s, begun by a %.*s, %lld watch it, %lld s left", NARROW,
-		    text(login, "step", step), NARROW, text(login, "by", by), count(login, "watchers"),
-		    count(login, "left_s"));
+		    text(login, "step", step), NARROW, text(login, "by", by),
+		    count(login, "watchers"), count(login, "left_s"));
 		print_line(out, "login", v);
 	}
 	print_text(out, "last login", login, "last_failure");
+}
+
+/* What another backend holds of this entry, too (contract I5). */
+static void
+print_drift(FILE *out, const cJSON *doc, const char *entry)
+{
+	const cJSON *stray, *drift = json_member(json_member(doc, "store"), "drift");
+	const char *name;
+	char v[CELL];
+
+	cJSON_ArrayForEach(stray, drift) {
+		name = json_string(stray, "entry");
+		if (name != NULL && strcmp(name, entry) == 0)
+			print_line(out, "drift", text(stray, "message", v));
+	}
 }
 
 static void
 print_store(FILE *out, const cJSON *up, const cJSON *doc)
 {
 	const cJSON *store = json_member(up, "store");
-	char backend[CELL], path[CELL], entry[CELL];
+	const char *entry = json_string(store, "entry"), *suffix = "";
+	char backend[CELL], path[CELL], shown[CELL];
 
-	if (!cJSON_IsObject(store))
+	if (entry == NULL)
 		return;
 	text(store, "backend", backend);
-	text(store, "entry", entry);
+	text(json_member(doc, "store"), "path", path);
 	if (strcmp(backend, "file") == 0)
-		fprintf(out, "%-14s%s, %s/%s.json\n", "store", backend,
-		    text(json_member(doc, "store"), "path", path), entry);
-	else
-		fprintf(out, "%-14s%s, %s\n", "store", backend, entry);
+		suffix = ".json";
+	else if (strcmp(backend, "encrypted") == 0)
+		suffix = ".sealed";
+	fprintf(out, "%-14s%s, %s%s%s%s\n", "store", backend, *suffix != '\0' ? path : "",
+	    *suffix != '\0' ? "/" : "", text(store, "entry", shown), suffix);
+	print_drift(out, doc, entry);
 }
 
 static void
@@ -368,8 +391,8 @@ print_one(FILE *out, const cJSON *doc, const cJSON *up, int64_t wall)
 	print_line(out, "url", text(up, "url", v));
 	print_line(out, "auth", text(up, "auth", v));
 	print_text(out, "socket", up, "socket");
-	fprintf(out, "%-14s%s%s%s\n", "state", ctl_colour(out, state_colour(up)), state_words(up, v),
-	    ctl_colour(out, COLOUR_END));
+	fprintf(out, "%-14s%s%s%s\n", "state", ctl_colour(out, state_colour(up)),
+	    state_words(up, v), ctl_colour(out, COLOUR_END));
 	print_credential(out, json_member(up, "credential"), wall);
 	print_login(out, up);
 	print_store(out, up, doc);
@@ -377,8 +400,9 @@ print_one(FILE *out, const cJSON *doc, const cJSON *up, int64_t wall)
 	print_line(out, "exchanges", v);
 	snprintf(v, sizeof(v), "%lld", count(up, "sessions"));
 	print_line(out, "sessions", v);
-	snprintf(v, sizeof(v), "%lld open, %lld idle, %lld waiting, %lld streams", count(links, "open"),
-	    count(links, "idle"), count(links, "queued"), count(links, "streams"));
+	snprintf(v, sizeof(v), "%lld open, %lld idle, %lld waiting, %lld streams",
+	    count(links, "open"), count(links, "idle"), count(links, "queued"),
+	    count(links, "streams"));
 	print_line(out, "links", v);
 	print_line(out, "next", next_words(up, v) ? v : "nothing to do");
 }
@@ -386,14 +410,18 @@ print_one(FILE *out, const cJSON *doc, const cJSON *up, int64_t wall)
 static void
 print_daemon(FILE *out, const cJSON *doc)
 {
-	const cJSON *store = json_member(doc, "store");
-	char version[CELL], backend[CELL], path[CELL], up[WHEN_BYTES];
+	const cJSON *store = json_member(doc, "store"), *stray;
+	char version[CELL], backend[CELL], path[CELL], how[CELL], up[WHEN_BYTES];
 
 	fprintf(out, "mcp-authd %s, pid %lld, started %s, %lld clients%s\n",
 	    text(doc, "version", version), count(doc, "pid"),
 	    when_words(-count(doc, "uptime_s"), up), count(doc, "clients"),
 	    is_true(doc, "draining") ? ", stopping" : "");
-	fprintf(out, "store: %s, %s\n", text(store, "backend", backend), text(store, "path", path));
+	fprintf(out, "store: %s (%s), %s\n", text(store, "backend", backend),
+	    text(store, "resolved", how), text(store, "path", path));
+	cJSON_ArrayForEach(stray, json_member(store, "drift"))
+		fprintf(out, "store: %s %s\n", text(stray, "entry", version),
+		    text(stray, "message", how));
 }
 
 enum ctl_exit

@@ -5,17 +5,14 @@
 #include "credential.h"
 #include "doctor_impl.h"
 #include "fetch.h"
-#include "json.h"
-#include "sse.h"
 #include "when.h"
 
 #define ALL_OF_IT	(60 * SEC)	/* a person waits */
 #define LOAD_TICK	20		/* ms: a credential is loaded from a local file */
 #define LOAD_WAIT	(5 * SEC)
-#define EXPIRES_SOON	(14LL * 24 * HOUR_MS)	/* a certificate: somebody has to renew it by then */
+#define EXPIRES_SOON	(14LL * 24 * HOUR_MS)	/* a certificate: time to renew it */
 #define SKEW_FINE	(30 * SEC)	/* clocks differ, and Date counts seconds */
 #define SKEW_ASSERTION	ASSERTION_LIFE	/* beyond it no assertion of ours is valid there */
-#define MODERN		"2026-07-28"
 
 static const char *const step_names[] = {
 	[DOCTOR_DNS] = "dns",
@@ -40,7 +37,6 @@ static const char *const result_names[] = {
 };
 
 static void	examine_token(void *);
-static void	send_request(struct doctor *);
 
 /* --- what the asker is told --- */
 
@@ -121,17 +117,17 @@ finish(struct doctor *d)
 	void *arg = d->arg;
 	int e;
 
-	e = buf_addf(&b, "{\"event\":\"done\",\"ok\":%s,\"login_required\":%s,\"failed\":%u,"
-	    "\"warned\":%u}", d->failed == 0 ? "true" : "false",
+	e = buf_addf(&b,
+	    "{\"event\":\"done\",\"ok\":%s,\"login_required\":%s,\"failed\":%u,\"warned\":%u}",
+	    d->failed == 0 ? "true" : "false",
 	    d->login_required ? "true" : "false", d->failed, d->warned);
 	tell(d, &b, e);
 	stop(d);
 	ops->ended(arg);
 }
 
-/* The step that runs has failed, and those behind it are not walked. */
-static void
-give_up(struct doctor *d, const char *hint, const char *why)
+void
+doctor_give_up(struct doctor *d, const char *hint, const char *why)
 {
 	doctor_say(d, d->next, DOCTOR_FAIL, hint, "%s", why);
 	doctor_skip(d, DOCTOR_STEPS, why);
@@ -146,7 +142,7 @@ on_limit(void *arg)
 
 	snprintf(why, sizeof(why), "no answer within the %lld s that all of this may take",
 	    ALL_OF_IT / SEC);
-	give_up(d, "try again; if it stays so, the server or a proxy hangs", why);
+	doctor_give_up(d, "try again; if it stays so, the server or a proxy hangs", why);
 }
 
 static int64_t
@@ -157,9 +153,8 @@ left(const struct doctor *d)
 
 /* --- clock: the server's Date --- */
 
-/* `date`: wall ms, 0 = unknown. */
-static void
-see_date(struct doctor *d, int64_t date)
+void
+doctor_saw_date(struct doctor *d, int64_t date)
 {
 	if (date == 0)
 		return;
@@ -175,11 +170,11 @@ signs(const struct config_upstream *u)
 	    (u->oauth.grant == CONFIG_ID_JAG || u->oauth.private_key_file != NULL);
 }
 
-static void
-examine_clock(struct doctor *d)
+void
+doctor_clock(struct doctor *d)
 {
-	const char *hint = "set the clock here (timedatectl shows whether it is synchronized), or tell "
-	    "whoever runs the server";
+	const char *hint = "set the clock here (timedatectl shows whether it is synchronized), or "
+	    "tell whoever runs the server";
 	int64_t off = d->skew < 0 ? -d->skew : d->skew;
 	const char *way = d->skew < 0 ? "ahead of" : "behind";
 	enum doctor_result bad = DOCTOR_WARN;
@@ -187,240 +182,14 @@ examine_clock(struct doctor *d)
 	if (off > SKEW_ASSERTION && signs(d->up->config))
 		bad = DOCTOR_FAIL;
 	if (!d->has_date)
-		doctor_say(d, DOCTOR_CLOCK, DOCTOR_SKIP, NULL, "the server has not said what time it is");
+		doctor_say(d, DOCTOR_CLOCK, DOCTOR_SKIP, NULL, "the server has not said what time "
+		    "it is");
 	else if (off <= SKEW_FINE)
 		doctor_say(d, DOCTOR_CLOCK, DOCTOR_OK, NULL, "as the server's");
 	else
 		doctor_say(d, DOCTOR_CLOCK, bad, hint, "the clock here is %lld s %s the server's",
 		    (long long)(off / SEC), way);
 	finish(d);
-}
-
-/* --- request: the one that brings the token --- */
-
-/* An answer was seen to be JSON-RPC; *ret_result: a result, not an error. */
-static bool
-is_rpc(const char *p, size_t n, bool *ret_result)
-{
-	cJSON *doc = n > 0 ? json_parse(p, n, NULL) : NULL;
-	bool result = json_member(doc, "result") != NULL;
-	bool rpc = json_string(doc, "jsonrpc") != NULL && (result || json_member(doc, "error") != NULL);
-
-	cJSON_Delete(doc);
-	*ret_result = rpc && result;
-	return rpc;
-}
-
-/* The same for what has come of an event stream: the first event that is one. */
-static bool
-has_rpc_event(const struct buf *b, bool *ret_result)
-{
-	const char *p = b->p;
-	size_t n = b->len;
-	bool found = false;
-	struct sse sse;
-	int r = 1;
-
-	sse_init(&sse, PEEK_BYTES);
-	while (!found && n > 0 && (r == 1 || r == -EMSGSIZE)) {
-		r = sse_next(&sse, &p, &n);
-		found = r == 1 && is_rpc(sse.data.p, sse.data.len, ret_result);
-	}
-	sse_free(&sse);
-	return found;
-}
-
-static bool
-has_answer(const struct doctor *d, bool *ret_result)
-{
-	return d->events ? has_rpc_event(&d->body, ret_result) :
-	    is_rpc(d->body.p, d->body.len, ret_result);
-}
-
-static void
-say_answer(struct doctor *d, bool rpc)
-{
-	const char *what = d->legacy ? "ping" : "server/discover";
-	bool token = d->up->config->auth != CONFIG_NONE;
-
-	if (rpc)
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_OK, NULL, "%s was answered%s (%s)", what,
-		    token ? ", the token is taken" : "",
-		    d->legacy ? "a server of before " MODERN : MODERN);
-	else if (d->status == 403)
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, "ask whoever runs the server, or log in with "
-		    "another account", "%s was answered with status 403: this account may not use it",
-		    what);
-	else if (d->status == 404 || d->status == 405)
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, "is \"url\" in the config the one of the MCP "
-		    "endpoint (Streamable HTTP)?", "%s was answered with status %d and no MCP", what,
-		    d->status);
-	else if (d->status >= 500 || d->status == 429)
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, "try again later, or tell whoever runs the "
-		    "server", "%s was answered with status %d", what, d->status);
-	else
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_WARN, "is \"url\" in the config the one of the MCP "
-		    "endpoint?", "%s was answered with status %d%s, but not by MCP", what, d->status,
-		    token ? ": the token is taken" : "");
-	examine_clock(d);
-}
-
-/* All of the answer is there, or as much of it as is looked at. */
-static void
-judge(struct doctor *d)
-{
-	bool result = false, rpc = has_answer(d, &result);
-
-	d->relay = NULL;
-	if (!d->legacy && !result) {
-		d->legacy = true;
-		send_request(d);
-	} else {
-		say_answer(d, rpc);
-	}
-}
-
-static void
-on_head(void *arg, const struct http1_head *h)
-{
-	struct slice type = http1_get(h, "Content-Type");
-	struct doctor *d = arg;
-
-	see_date(d, fetch_date(http1_get(h, "Date")));
-	d->status = h->status;
-	d->events = type.n >= 17 && strncasecmp(type.p, "text/event-stream", 17) == 0;
-}
-
-/* What is beyond the ceiling is not looked at. */
-static bool
-on_data(void *arg, const char *p, size_t n)
-{
-	struct doctor *d = arg;
-
-	(void)buf_add(&d->body, p, MIN(n, d->body.max - d->body.len));
-	return false;
-}
-
-/* An event stream need not end after the answer. */
-static void
-on_turn(void *arg)
-{
-	struct doctor *d = arg;
-	bool result;
-
-	if (d->body.len < d->body.max && (!d->events || !has_answer(d, &result)))
-		return;
-	relay_abandon(d->relay);
-	judge(d);
-}
-
-static void
-on_end(void *arg)
-{
-	judge(arg);
-}
-
-static void
-say_failure(struct doctor *d, const struct failure *f)
-{
-	const char *sep = f->detail[0] != '\0' ? ": " : "";
-	bool oauth = d->up->config->auth == CONFIG_OAUTH;
-
-	switch (f->reason) {
-	case REASON_LOGIN_REQUIRED:
-		d->login_required = oauth;
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, d->login,
-		    "the token could not be renewed, a login is needed%s%s", sep, f->detail);
-		break;
-	case REASON_BEARER_REJECTED:
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, oauth ? d->login :
-		    d->up->config->auth == CONFIG_BEARER ? "is it the right token?  Look at \"bearer\" in "
-		    "the config" : "the server wants a token: set \"auth\" to \"oauth\" or \"bearer\"",
-		    "the server rejects %s (401)%s%s",
-		    d->up->config->auth == CONFIG_NONE ? "a request without a token" : "the token", sep,
-		    f->detail);
-		break;
-	case REASON_INSUFFICIENT_SCOPE:
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_WARN, d->login,
-		    "the token is taken, but the server asks for more rights than the login has");
-		break;
-	case REASON_UPSTREAM_MALFORMED:
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, "is \"url\" in the config right?  Else tell "
-		    "whoever runs the server", "the answer is not valid%s%s", sep, f->detail);
-		break;
-	case REASON_STORE:
-	case REASON_LOCK_TIMEOUT:
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, "mend the store's folder; does another daemon "
-		    "use it?", "the credential cannot be %s%s%s",
-		    f->reason == REASON_STORE ? "read or stored" : "locked", sep, f->detail);
-		break;
-	default:
-		doctor_say(d, DOCTOR_REQUEST, DOCTOR_FAIL, "try again; if it stays so, tell whoever runs "
-		    "the server", "%s%s%s", f->reason == REASON_RECOVERY_TIMEOUT ?
-		    "there was no connection with a valid token in time" :
-		    f->reason == REASON_LIMIT ? "a limit of mcp-authd is reached" :
-		    f->reason == REASON_DRAINING ? "the daemon is stopping" : "no answer", sep, f->detail);
-	}
-	examine_clock(d);
-}
-
-static void
-on_fail(void *arg, const struct failure *f, const struct jsonrpc *rpc _unused_, bool headed)
-{
-	struct doctor *d = arg;
-
-	d->relay = NULL;
-	if (!headed)
-		say_failure(d, f);
-	else
-		judge(d);
-}
-
-static void
-on_more(void *arg _unused_)
-{
-}
-
-static const struct sink_ops sink = {
-	.head = on_head,
-	.data = on_data,
-	.turn = on_turn,
-	.end = on_end,
-	.fail = on_fail,
-	.more = on_more,
-};
-
-/* M1, M2; a server of before knows neither method nor fields, and is asked again. */
-static void
-send_request(struct doctor *d)
-{
-	static const char modern[] = "{\"jsonrpc\":\"2.0\",\"id\":\"mcp-authd\","
-	    "\"method\":\"server/discover\",\"params\":{\"_meta\":{"
-	    "\"io.modelcontextprotocol/protocolVersion\":\"" MODERN "\","
-	    "\"io.modelcontextprotocol/clientInfo\":{\"name\":\"mcp-authd\",\"version\":\"1\"},"
-	    "\"io.modelcontextprotocol/clientCapabilities\":{}}}}";
-	static const char ping[] = "{\"jsonrpc\":\"2.0\",\"id\":\"mcp-authd\",\"method\":\"ping\"}";
-	const char *body = d->legacy ? ping : modern;
-	struct http1_head h = { .minor = 1, .framing = HTTP1_LENGTH, .length = strlen(body),
-	    .nfields = d->legacy ? 2 : 4, .fields = {
-		{ slice_of("Content-Type"), slice_of("application/json") },
-		{ slice_of("Accept"), slice_of("application/json, text/event-stream") },
-		{ slice_of("MCP-Protocol-Version"), slice_of(MODERN) },
-		{ slice_of("Mcp-Method"), slice_of("server/discover") },
-	    } };
-	struct relay_request q = { .head = &h, .method = "POST", .uid = d->uid };
-
-	for (size_t i = 0; i < h.nfields; i++)
-		h.size += h.fields[i].name.n + h.fields[i].value.n + 4;
-	buf_reset(&d->body);
-	d->status = 0;
-	d->relay = relay_begin(d->up, &q, &sink, d);
-	if (d->relay == NULL) {
-		give_up(d, "try again", "out of memory");
-		return;
-	}
-	(void)relay_body(d->relay, body, strlen(body));
-	relay_body_end(d->relay);
 }
 
 /* --- token --- */
@@ -442,12 +211,12 @@ examine_token(void *arg)
 		    "the store does not answer");
 	}
 	if (d->connected && d->failed == failed) {
-		send_request(d);
+		doctor_request(d);
 		return;
 	}
 	doctor_skip(d, DOCTOR_CLOCK, d->connected ? "there is no token to send" :
 	    "there is no connection");
-	examine_clock(d);
+	doctor_clock(d);
 }
 
 /* --- challenge and metadata --- */
@@ -461,30 +230,31 @@ say_challenge(struct doctor *d, const struct discover_seen *seen)
 
 	d->silent = status == 0;
 	if (status == 0)
-		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_FAIL, "try again; if it stays so, tell whoever runs "
-		    "the server", "a request without a token was not answered: %s",
+		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_FAIL, "try again; if it stays so, tell "
+		    "whoever runs the server", "a request without a token was not answered: %s",
 		    seen->why != NULL ? seen->why : "no answer");
 	else if (status == 401 && bearer)
 		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_OK, NULL, "the server wants a token (401)%s",
 		    c->resource_metadata != NULL ? " and says where to look" : "");
 	else if (status == 401)
-		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_WARN, "tell whoever runs the server: a 401 needs "
-		    "WWW-Authenticate: Bearer with resource_metadata (RFC 9728)",
-		    "the server wants a token (401), but does not say that a Bearer token is meant");
+		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_WARN, "tell whoever runs the server: a 401 "
+		    "needs WWW-Authenticate: Bearer with resource_metadata (RFC 9728)",
+		    "the server wants a token (401), but does not say that a Bearer token is "
+		    "meant");
 	else if (status / 100 == 2)
 		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_OK, NULL,
 		    "a ping is answered without a token; other requests may need one");
 	else if (status / 100 == 3)
-		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_FAIL, "put the URL to which it redirects into "
-		    "\"url\" in the config, if you trust it", "the server redirects elsewhere (%d)",
-		    status);
+		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_FAIL, "put the URL to which it redirects "
+		    "into \"url\" in the config, if you trust it",
+		    "the server redirects elsewhere (%d)", status);
 	else if (status >= 500)
-		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_FAIL, "try again later, or tell whoever runs the "
-		    "server", "the server is in trouble (%d)", status);
+		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_FAIL, "try again later, or tell whoever "
+		    "runs the server", "the server is in trouble (%d)", status);
 	else
-		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_WARN, "is \"url\" in the config the one of the MCP "
-		    "endpoint?", "a request without a token was answered with %d, where 401 was "
-		    "expected", status);
+		doctor_say(d, DOCTOR_CHALLENGE, DOCTOR_WARN, "is \"url\" in the config the one of "
+		    "the MCP endpoint?", "a request without a token was answered with %d, where "
+		    "401 was expected", status);
 }
 
 static void
@@ -502,7 +272,7 @@ on_discovered(void *arg, struct discover_reply *reply)
 	struct doctor *d = arg;
 
 	d->discover = NULL;
-	see_date(d, reply->date);
+	doctor_saw_date(d, reply->date);
 	doctor_skip(d, DOCTOR_METADATA, "the server was not asked");
 	if (d->silent)
 		doctor_skip(d, DOCTOR_TOKEN, "the server did not answer");
@@ -531,7 +301,7 @@ examine_login(struct doctor *d)
 	}
 	d->discover = discover_start(d->up->connector, &r);
 	if (d->discover == NULL)
-		give_up(d, "try again", "out of memory");
+		doctor_give_up(d, "try again", "out of memory");
 }
 
 /* --- dns, connect, tls --- */
@@ -548,7 +318,8 @@ say_tls(struct doctor *d, const struct link_facts *f)
 		doctor_say(d, DOCTOR_TLS, DOCTOR_OK, NULL, "%s", f->tls);
 	else if (left_ms < EXPIRES_SOON)
 		doctor_say(d, DOCTOR_TLS, DOCTOR_WARN, "tell whoever runs the server to renew it",
-		    "%s; the server's certificate expires %s", f->tls, when_words(left_ms / SEC, when));
+		    "%s; the server's certificate expires %s", f->tls,
+		    when_words(left_ms / SEC, when));
 	else
 		doctor_say(d, DOCTOR_TLS, DOCTOR_OK, NULL, "%s, certificate expires %s", f->tls,
 		    when_words(left_ms / SEC, when));
@@ -585,12 +356,12 @@ hint_of(const struct doctor *d, enum link_error why)
 
 	switch (why) {
 	case LINK_DNS:
-		return "is the name in \"url\" right, and does this machine have a network?  A \"proxy\" "
-		    "in the config may be needed";
+		return "is the name in \"url\" right, and does this machine have a network?  A "
+		    "\"proxy\" in the config may be needed";
 	case LINK_TLS:
-		return "the server's certificate has to be renewed or match the name in \"url\"; a private "
-		    "CA goes into \"caFile\" and a client certificate into \"certFile\" and \"keyFile\" of "
-		    "\"tls\"";
+		return "the server's certificate has to be renewed or match the name in \"url\"; "
+		    "a private CA goes into \"caFile\" and a client certificate into \"certFile\" "
+		    "and \"keyFile\" of \"tls\"";
 	case LINK_FAILED:
 		return "correct what the config says of proxy and tls; the log says more";
 	case LINK_CONNECT:
@@ -602,8 +373,8 @@ hint_of(const struct doctor *d, enum link_error why)
 		break;
 	}
 	return u->proxy != NULL ? "does the server run, and is \"proxy\" in the config right?" :
-	    "does the server run, are host and port in \"url\" right, and is a firewall in between, or a "
-	    "\"proxy\" needed?";
+	    "does the server run, are host and port in \"url\" right, and is a firewall in "
+	    "between, or a \"proxy\" needed?";
 }
 
 static void
@@ -615,14 +386,17 @@ on_down(void *arg, enum link_error why, const char *words)
 	link_free(d->link);
 	d->link = NULL;
 	if (why == LINK_DNS) {
-		doctor_say(d, DOCTOR_DNS, DOCTOR_FAIL, hint, "%s: %s", d->up->config->url.host, words);
+		doctor_say(d, DOCTOR_DNS, DOCTOR_FAIL, hint, "%s: %s", d->up->config->url.host,
+		    words);
 	} else {
 		if (d->up->config->proxy != NULL)
 			doctor_skip(d, DOCTOR_CONNECT, "a proxy may have to resolve the name");
 		else
-			doctor_say(d, DOCTOR_DNS, DOCTOR_OK, NULL, "%s is known", d->up->config->url.host);
+			doctor_say(d, DOCTOR_DNS, DOCTOR_OK, NULL, "%s is known",
+			    d->up->config->url.host);
 		if (why == LINK_TLS)
-			doctor_say(d, DOCTOR_CONNECT, DOCTOR_OK, NULL, "port %u", d->up->config->url.port);
+			doctor_say(d, DOCTOR_CONNECT, DOCTOR_OK, NULL, "port %u",
+			    d->up->config->url.port);
 		doctor_say(d, d->next, DOCTOR_FAIL, hint, "%s", words);
 	}
 	doctor_skip(d, DOCTOR_TOKEN, "there is no connection");
@@ -643,7 +417,7 @@ examine_link(void *arg)
 
 	d->link = link_open(d->up->connector, &target, &link_ops, d);
 	if (d->link == NULL)
-		give_up(d, "try again", "out of memory");
+		doctor_give_up(d, "try again", "out of memory");
 }
 
 /* --- from outside --- */
@@ -661,7 +435,11 @@ doctor_start(struct upstream *up, uid_t uid, const struct doctor_ops *ops, void 
 		return -ENOMEM;
 	*d = (struct doctor){ .up = up, .uid = uid, .ops = ops, .arg = arg,
 	    .body = BUF_SECRET(PEEK_BYTES), .began = loop_now(up->loop).boot };
-	snprintf(d->login, sizeof(d->login), "mcp-authctl login %s", up->config->name);
+	if (doctor_needs_nobody(up->config))
+		snprintf(d->login, sizeof(d->login), "correct \"oauth\" in the config, then "
+		    "mcp-authctl reload");
+	else
+		snprintf(d->login, sizeof(d->login), "mcp-authctl login %s", up->config->name);
 	timer_init(&d->limit, up->loop, on_limit, d);
 	timer_init(&d->load, up->loop, examine_token, d);
 	timer_set(&d->limit, ALL_OF_IT);
@@ -682,5 +460,5 @@ void
 doctor_end(struct upstream *up, const char *why)
 {
 	if (up->doctor != NULL)
-		give_up(up->doctor, "run it again", why);
+		doctor_give_up(up->doctor, "run it again", why);
 }

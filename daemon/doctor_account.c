@@ -19,17 +19,16 @@ held(const struct doctor *d)
 	return d->up->credential != NULL ? credential_record(d->up->credential) : NULL;
 }
 
-/* Nobody logs in: the daemon asks for a token by itself. */
-static bool
-needs_nobody(const struct config_upstream *u)
+bool
+doctor_needs_nobody(const struct config_upstream *u)
 {
 	return u->oauth.grant == CONFIG_CLIENT_CREDENTIALS || u->oauth.grant == CONFIG_ID_JAG;
 }
 
 /* --- metadata --- */
 
-#define PUBLISHED	"tell whoever runs the server: it should publish protected-resource metadata " \
-	"(RFC 9728); an \"issuer\" in \"oauth\" of the config can stand for it"
+#define PUBLISHED	"tell whoever runs the server: it should publish protected-resource " \
+	"metadata (RFC 9728); an \"issuer\" in \"oauth\" of the config can stand for it"
 
 static void
 read_resource(struct doctor *d, const struct discover_reply *reply)
@@ -73,12 +72,12 @@ read_issuer(struct doctor *d, const struct discovery_result *res)
 	const char *name = show(res->issuer != NULL ? res->issuer : u->url.text, now);
 
 	if (u->oauth.grant == CONFIG_AUTHORIZATION_CODE && !res->pkce)
-		doctor_say(d, DOCTOR_ISSUER, DOCTOR_FAIL, "if its documentation says that it has PKCE "
-		    "all the same, set \"assumePkce\": true in \"oauth\"",
+		doctor_say(d, DOCTOR_ISSUER, DOCTOR_FAIL, "if its documentation says that it has "
+		    "PKCE all the same, set \"assumePkce\": true in \"oauth\"",
 		    "%s does not announce PKCE with S256, without which nobody logs in", name);
 	else if (u->oauth.grant == CONFIG_DEVICE_CODE && res->device_authorization_endpoint == NULL)
-		doctor_say(d, DOCTOR_ISSUER, DOCTOR_FAIL, "remove \"grant\" from \"oauth\" and log in "
-		    "with a browser", "%s offers no device authorization", name);
+		doctor_say(d, DOCTOR_ISSUER, DOCTOR_FAIL, "remove \"grant\" from \"oauth\" and "
+		    "log in with a browser", "%s offers no device authorization", name);
 	else if (moved(d, res))
 		doctor_say(d, DOCTOR_ISSUER, DOCTOR_WARN, d->login, "the server names %s, but the "
 		    "login came from %s", name, show(held(d)->issuer, then));
@@ -95,8 +94,8 @@ read_issuer(struct doctor *d, const struct discovery_result *res)
 
 /* --- client --- */
 
-#define BY_HAND	"register a client there by hand (redirect http://127.0.0.1/callback, any port) and " \
-	"set \"clientId\" in \"oauth\", and \"clientSecretFile\" if it has a secret"
+#define BY_HAND	"register a client there by hand (redirect http://127.0.0.1/callback, any port) " \
+	"and set \"clientId\" in \"oauth\", and \"clientSecretFile\" if it has a secret"
 
 static bool
 has(char **list, const char *word)
@@ -121,28 +120,29 @@ read_client(struct doctor *d, const struct discovery_result *res)
 		    "\"tokenEndpointAuthMethod\" in \"oauth\"",
 		    "the authorization server does not list the configured %s", method);
 	else if (u->oauth.client_id != NULL && u->oauth.issuer == NULL && moved(d, res))
-		doctor_say(d, DOCTOR_CLIENT, DOCTOR_FAIL, "set \"issuer\" in \"oauth\" to say for which "
-		    "server \"clientId\" is, or log out first",
+		doctor_say(d, DOCTOR_CLIENT, DOCTOR_FAIL, "set \"issuer\" in \"oauth\" to say for "
+		    "which server \"clientId\" is, or log out first",
 		    "the configured client id is not shown to another authorization server");
 	else if (u->oauth.client_id != NULL && rec != NULL && rec->client_id != NULL &&
-	    !needs_nobody(u) && strcmp(u->oauth.client_id, rec->client_id) != 0)
+	    !doctor_needs_nobody(u) && strcmp(u->oauth.client_id, rec->client_id) != 0)
 		doctor_say(d, DOCTOR_CLIENT, DOCTOR_WARN, d->login,
 		    "the token was given to another client than the configured one");
 	else if (u->oauth.client_id != NULL)
 		doctor_say(d, DOCTOR_CLIENT, DOCTOR_OK, NULL, "the client id of the config");
 	else if (document && res->client_metadata)
-		doctor_say(d, DOCTOR_CLIENT, DOCTOR_OK, NULL, "the configured client metadata document");
+		doctor_say(d, DOCTOR_CLIENT, DOCTOR_OK, NULL, "the configured client metadata "
+		    "document");
 	else if (rec != NULL && rec->registered && !moved(d, res))
 		doctor_say(d, DOCTOR_CLIENT, DOCTOR_OK, NULL, "registered there");
 	else if (res->registration_endpoint != NULL)
 		doctor_say(d, DOCTOR_CLIENT, DOCTOR_OK, NULL, "%sa login registers one",
 		    document ? "the server takes no client metadata documents; " : "");
 	else if (rec != NULL && rec->client_id != NULL && !moved(d, res))
-		doctor_say(d, DOCTOR_CLIENT, DOCTOR_WARN, BY_HAND, "the client id came with the token; "
-		    "a login would have none, as the server registers none by itself");
+		doctor_say(d, DOCTOR_CLIENT, DOCTOR_WARN, BY_HAND, "the client id came with the "
+		    "token; a login would have none, as the server registers none by itself");
 	else
-		doctor_say(d, DOCTOR_CLIENT, DOCTOR_FAIL, BY_HAND, "no client id is configured, and the "
-		    "authorization server registers none by itself");
+		doctor_say(d, DOCTOR_CLIENT, DOCTOR_FAIL, BY_HAND, "no client id is configured, "
+		    "and the authorization server registers none by itself");
 }
 
 /* --- scopes --- */
@@ -158,18 +158,20 @@ read_scopes(struct doctor *d, const struct discovery_result *res)
 	char want[SHOWN], have[SHOWN];
 
 	if (rec == NULL && res->scope == NULL)
-		doctor_say(d, DOCTOR_SCOPES, DOCTOR_OK, NULL, "a login asks for none in particular");
+		doctor_say(d, DOCTOR_SCOPES, DOCTOR_OK, NULL, "a login asks for none in "
+		    "particular");
 	else if (rec == NULL)
 		doctor_say(d, DOCTOR_SCOPES, DOCTOR_OK, NULL, "a login asks for: %s",
 		    show(res->scope, want));
 	else if (given == NULL)
-		doctor_say(d, DOCTOR_SCOPES, DOCTOR_OK, NULL, "which ones the login has is not known");
+		doctor_say(d, DOCTOR_SCOPES, DOCTOR_OK, NULL, "which ones the login has is not "
+		    "known");
 	else if (needed != NULL && !scope_contains(given, needed))
-		doctor_say(d, DOCTOR_SCOPES, DOCTOR_WARN, d->login, "the server asks for: %s; the login "
-		    "has: %s", show(needed, want), show(given, have));
+		doctor_say(d, DOCTOR_SCOPES, DOCTOR_WARN, d->login, "the server asks for: %s; the "
+		    "login has: %s", show(needed, want), show(given, have));
 	else if (configured != NULL && !scope_contains(given, configured))
-		doctor_say(d, DOCTOR_SCOPES, DOCTOR_WARN, d->login, "the config asks for: %s; the login "
-		    "has: %s", show(configured, want), show(given, have));
+		doctor_say(d, DOCTOR_SCOPES, DOCTOR_WARN, d->login, "the config asks for: %s; the "
+		    "login has: %s", show(configured, want), show(given, have));
 	else
 		doctor_say(d, DOCTOR_SCOPES, DOCTOR_OK, NULL, "the login has: %s",
 		    *given != '\0' ? show(given, have) : "none");
@@ -188,9 +190,9 @@ doctor_read_metadata(struct doctor *d, const struct discover_reply *reply)
 		return;
 	}
 	if (reply->at_server)
-		doctor_say(d, DOCTOR_ISSUER, DOCTOR_FAIL, "no login is possible until this is mended: "
-		    "correct \"oauth\" in the config, or tell whoever runs that server", "%s",
-		    reply->why);
+		doctor_say(d, DOCTOR_ISSUER, DOCTOR_FAIL, "no login is possible until this is "
+		    "mended: correct \"oauth\" in the config, or tell whoever runs that server",
+		    "%s", reply->why);
 	doctor_skip(d, DOCTOR_TOKEN, "the metadata is needed for that");
 }
 
@@ -199,12 +201,13 @@ doctor_read_metadata(struct doctor *d, const struct discover_reply *reply)
 static void
 say_missing(struct doctor *d, const char *trouble)
 {
-	d->login_required = true;
-	doctor_say(d, DOCTOR_TOKEN, DOCTOR_FAIL, d->login, "a login is needed%s%s",
+	d->login_required = !doctor_needs_nobody(d->up->config);
+	doctor_say(d, DOCTOR_TOKEN, DOCTOR_FAIL, d->login, "%s%s%s",
+	    d->login_required ? "a login is needed" : "none was given",
 	    trouble != NULL ? ": " : "", trouble != NULL ? trouble : "");
 }
 
-/* "expires in 5 min"; of an unknown expiry "expires nobody knows when". */
+/* "expires in 5 min". */
 static const char *
 expiry_words(const cJSON *status, int64_t wall, char *out, size_t size)
 {
@@ -229,25 +232,25 @@ say_held(struct doctor *d, const cJSON *status, const char *trouble)
 	const char *breaker = json_string(status, "breaker");
 	char words[80];
 
-	if (needs_nobody(d->up->config) && !bearer && held(d) == NULL)
+	if (doctor_needs_nobody(d->up->config) && !bearer && held(d) == NULL)
 		snprintf(words, sizeof(words), "the first request fetches one");
 	else
 		expiry_words(status, loop_now(d->up->loop).wall, words, sizeof(words));
 	if (cJSON_IsTrue(json_member(status, "unpersisted")))
-		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, "do not stop the daemon; make room, or mend "
-		    "the store's folder", "%s; it could not be stored yet", words);
+		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, "do not stop the daemon; make room, or "
+		    "mend the store's folder", "%s; it could not be stored yet", words);
 	else if (breaker != NULL && strcmp(breaker, "closed") != 0)
-		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, "the request below tells whether it still does; "
-		    "if so, log in anew, or ask whoever runs the server",
+		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, "the request below tells whether it "
+		    "still does; if so, log in anew, or ask whoever runs the server",
 		    "%s; the server rejected it although it was fresh", words);
 	else if (trouble != NULL && (renewable || bearer))
 		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, "the daemon tries again by itself; "
 		    "mcp-authctl reload makes it try at once", "%s; %s", words, trouble);
 	else if (trouble != NULL)
 		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, d->login, "%s; %s", words, trouble);
-	else if (!renewable && !bearer && !needs_nobody(d->up->config))
-		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, "log in again when it is over; some providers "
-		    "give a refresh token only for the scope offline_access",
+	else if (!renewable && !bearer && !doctor_needs_nobody(d->up->config))
+		doctor_say(d, DOCTOR_TOKEN, DOCTOR_WARN, "log in again when it is over; some "
+		    "providers give a refresh token only for the scope offline_access",
 		    "%s, and cannot be renewed", words);
 	else
 		doctor_say(d, DOCTOR_TOKEN, DOCTOR_OK, NULL, "%s%s", words,
@@ -263,7 +266,8 @@ doctor_read_token(struct doctor *d)
 	bool loaded = true;
 
 	if (d->up->credential == NULL) {
-		doctor_say(d, DOCTOR_TOKEN, DOCTOR_SKIP, NULL, "this server wants none (\"auth\": \"none\")");
+		doctor_say(d, DOCTOR_TOKEN, DOCTOR_SKIP, NULL, "this server wants none (\"auth\": "
+		    "\"none\")");
 		return true;
 	}
 	if (credential_status(d->up->credential, &b) == 0)
@@ -278,11 +282,11 @@ doctor_read_token(struct doctor *d)
 	else if (strcmp(state, "logged_in") == 0)
 		say_held(d, status, trouble);
 	else if (d->up->config->auth == CONFIG_BEARER)
-		doctor_say(d, DOCTOR_TOKEN, DOCTOR_FAIL, "look at \"bearer\" in the config, and at what "
-		    "it names", "%s", trouble != NULL ? trouble : "there is none");
+		doctor_say(d, DOCTOR_TOKEN, DOCTOR_FAIL, "look at \"bearer\" in the config, and "
+		    "at what it names", "%s", trouble != NULL ? trouble : "there is none");
 	else if (strcmp(state, "store_fault") == 0)
-		doctor_say(d, DOCTOR_TOKEN, DOCTOR_FAIL, "mend the store's folder (mcp-authctl status "
-		    "says where it is), or log in anew", "%s",
+		doctor_say(d, DOCTOR_TOKEN, DOCTOR_FAIL, "mend the store's folder (mcp-authctl "
+		    "status says where it is), or log in anew", "%s",
 		    trouble != NULL ? trouble : "the store cannot be read");
 	else
 		say_missing(d, trouble);

@@ -1,4 +1,4 @@
-/* What doctor.c and doctor_account.c share; nobody else includes it. */
+/* What doctor.c, doctor_request.c and doctor_account.c share; nobody else includes it. */
 #ifndef DOCTOR_IMPL_H
 #define DOCTOR_IMPL_H
 
@@ -37,7 +37,7 @@ struct doctor {
 	bool		 connected;
 	bool		 silent;	/* the request without a token was not answered */
 	bool		 over;
-	char		 login[80];	/* the command to run */
+	char		 login[96];	/* how a token is had: the command to run, or what to correct */
 	/* of the step that runs */
 	struct link	*link;
 	struct discover	*discover;
@@ -57,10 +57,24 @@ void	doctor_say(struct doctor *, enum doctor_step, enum doctor_result, const cha
 /* Those before `end` that were not told: skipped, because of that. */
 void	doctor_skip(struct doctor *, enum doctor_step end, const char *why);
 
+/* The next step has failed, and those behind it are not walked: that was it. */
+void	doctor_give_up(struct doctor *, const char *hint, const char *why);
+/* A Date of the server: wall ms, 0 = it is unknown. */
+void	doctor_saw_date(struct doctor *, int64_t date);
+/* clock, and that was it. */
+void	doctor_clock(struct doctor *);
+
+/* --- doctor_request.c --- */
+
+/* request, and what comes behind it.  With `legacy` set: by a ping. */
+void	doctor_request(struct doctor *);
+
 /* --- doctor_account.c: what is known, compared with what is wanted --- */
 
 /* metadata, issuer, client and scopes, after a discovery. */
 void	doctor_read_metadata(struct doctor *, const struct discover_reply *);
+/* Nobody logs in: the daemon asks for a token by itself (client credentials, id_jag). */
+bool	doctor_needs_nobody(const struct config_upstream *);
 /* token.  false: it is still being loaded, nothing was told. */
 bool	doctor_read_token(struct doctor *);
 

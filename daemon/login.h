@@ -26,7 +26,7 @@ void	login_configure(struct login *, const struct config_upstream *, const struc
 /* What a watcher is told: one JSON object, one line, no secret but the authorization URL (contract H5: control socket alone). */
 struct login_watcher {
 	TAILQ_ENTRY(login_watcher) entry;
-	void		(*event)(void *arg, const char *json, size_t n);
+	void		(*event)(void *arg, const char *json, size_t n);	/* with its newline; calls nothing of the login from within */
 	/* Last call: the flow has ended (its event came before).  Begins no other from within. */
 	void		(*ended)(void *arg, bool ok);
 	void		*arg;

@@ -37,13 +37,15 @@ know(struct login_run *r, const char *id, const char *secret, const char *method
 
 /* --- configured --- */
 
-/* A9: a client id (and its secret) was configured for the server that the credential came from. */
+/* A9: the configured client id (and its secret) was used at another server than the one named now. */
 static bool
 moved(const struct login_run *r)
 {
+	const struct config_upstream *u = r->login->config;
 	const struct record *held = credential_record(r->login->credential);
 
-	return r->login->config->oauth.issuer == NULL && held != NULL && held->issuer != NULL &&
+	return u->oauth.issuer == NULL && held != NULL && held->issuer != NULL &&
+	    held->client_id != NULL && strcmp(held->client_id, u->oauth.client_id) == 0 &&
 	    (r->found.issuer == NULL || strcmp(held->issuer, r->found.issuer) != 0);
 }
 

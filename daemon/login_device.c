@@ -1,4 +1,7 @@
-/* Device authorization, RFC 8628: a code that a person types in elsewhere, and polls until they have (WIRE A21). */
+/*
+ * Device authorization, RFC 8628 (WIRE A21): a code that a person types in
+ * elsewhere, and polls until they have.
+ */
 #include "log.h"
 #include "login_impl.h"
 
@@ -21,7 +24,8 @@ start(struct login_run *r, enum grant_kind kind, grant_done done)
 		.rec = r->draft,
 		.device_endpoint = r->found.device_authorization_endpoint,
 		.device_code = r->device.device_code,
-		.refuse_private = r->found.refuse_private,
+		.refuse_private = kind == GRANT_DEVICE ? login_refuses_private(r) :
+		    r->found.refuse_private,
 		.timeout_ms = login_left(r, TOKEN_WAIT),
 	};
 

@@ -2,12 +2,9 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#include "log.h"
 #include "login_impl.h"
 #include "oauth.h"
 #include "scope.h"
-
-#define COMMAND_OUT	(64 * KIB)	/* what login.command may print; nobody reads it */
 
 /* --- discovery --- */
 
@@ -32,7 +29,10 @@ add_scope(char **scope, const char *more)
 	return e;
 }
 
-/* A10, A11: what discovery found, what is held from the same server (A9), what a step-up and the person want. */
+/*
+ * A10, A11: what discovery found, what is held from the same server (A9), what
+ * a step-up and the person want.
+ */
 static int
 collect_scope(struct login_run *r)
 {
@@ -278,20 +278,6 @@ authorization_url(const struct login_run *r)
 	return url;
 }
 
-/* A15: what a browser may be sent to. */
-static bool
-may_be_opened(const char *text)
-{
-	struct url url;
-	bool ok;
-
-	if (url_parse(text, strlen(text), &url) < 0)
-		return false;
-	ok = url.https || url_is_loopback(&url);
-	url_free(&url);
-	return ok;
-}
-
 void
 login_ask_person(struct login_run *r)
 {
@@ -304,7 +290,7 @@ login_ask_person(struct login_run *r)
 	if (r->redirect_uri == NULL && !login_listen(r))
 		return;
 	r->url = authorization_url(r);
-	if (r->url == NULL || !may_be_opened(r->url)) {
+	if (r->url == NULL || !login_may_open(r->url)) {
 		login_fail(r, "discovery", NULL, "no authorization URL can be made that may be opened: the "
 		    "authorization endpoint is neither https nor on this machine, or it is too long");
 		return;
@@ -318,81 +304,13 @@ login_ask_person(struct login_run *r)
 	login_command(r, r->url);
 }
 
-/* --- login.command (H5) --- */
-
-static void
-on_command(void *arg, struct spawn_reply *reply)
-{
-	struct login *l = arg;
-	struct login_run *r = l->run;
-
-	l->command = NULL;
-	if (reply->why[0] == '\0')
-		return;
-	log_warn(l->config->name, "login", "login.command: %s", reply->why);
-	if (r != NULL && r->commanded && r->step == STEP_PERSON && l->policy.watchers == 0)
-		login_fail(r, "command", NULL, "login.command: %s", reply->why);
-}
-
-/* "{url}" anywhere within a word of argv. */
-static char *
-fill_word(const char *word, const char *url)
-{
-	static const char mark[] = "{url}";
-	struct buf b = BUF_SECRET(0);
-	const char *at;
-	int e = 0;
-	char *s;
-
-	while ((at = strstr(word, mark)) != NULL) {
-		e |= buf_add(&b, word, at - word);
-		e |= buf_adds(&b, url);
-		word = at + strlen(mark);
-	}
-	e |= buf_adds(&b, word);
-	s = e == 0 ? buf_steal(&b) : NULL;
-	buf_free(&b);
-	if (s == NULL)
-		abort();
-	return s;
-}
-
-static char **
-fill_words(char **argv, const char *url)
-{
-	char **words;
-	size_t n = 0;
-
-	while (argv[n] != NULL)
-		n++;
-	words = calloc(n + 1, sizeof(*words));
-	for (size_t i = 0; words != NULL && i < n; i++)
-		words[i] = fill_word(argv[i], url);
-	return words;
-}
-
-void
-login_command(struct login_run *r, const char *url)
-{
-	struct login *l = r->login;
-	char **words;
-
-	if (l->policy.by != FLOW_NEED || l->whole->login.command == NULL || r->commanded ||
-	    !may_be_opened(url))
-		return;
-	words = fill_words(l->whole->login.command, url);
-	if (words == NULL)
-		abort();
-	spawn_cancel(l->command);
-	l->command = spawn_start(l->loop, words, COMMAND_OUT, LOGIN_LIMIT, on_command, l);
-	for (char **w = words; *w != NULL; w++)
-		secret_free(*w);
-	free(words);
-	r->commanded = true;
-	log_info(l->config->name, "login", "login.command was run, as requests need a login");
-}
-
 /* --- the token --- */
+
+bool
+login_refuses_private(const struct login_run *r)
+{
+	return r->found.refuse_private && r->login->config->oauth.token_endpoint == NULL;
+}
 
 static void
 on_saved(void *arg, const char *why)
@@ -473,7 +391,7 @@ spend(struct login_run *r, const char *code)
 		.code = code,
 		.redirect_uri = r->redirect_uri,
 		.verifier = r->verifier,
-		.refuse_private = r->found.refuse_private,
+		.refuse_private = login_refuses_private(r),
 		.timeout_ms = login_left(r, TOKEN_WAIT),
 	};
 

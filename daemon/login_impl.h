@@ -127,9 +127,16 @@ void	login_redirected(struct login_run *, enum redirect_verdict, struct redirect
 /* The person's page is over; what comes next opens another. */
 void	login_close_page(struct login_run *, const char *detail);
 void	login_expected(const struct login_run *, struct redirect_expected *ret);
+/* A15: of the token endpoint; one that was configured is meant. */
+bool	login_refuses_private(const struct login_run *);
 /* To the credential with it.  The answer is emptied. */
 void	login_save(struct login_run *, struct token_answer *);
-/* H5: login.command, where a need began the flow. */
+
+/* --- login_command.c --- */
+
+/* A15: may a browser be sent there? */
+bool	login_may_open(const char *url);
+/* H5: login.command, once, where a need began the flow. */
 void	login_command(struct login_run *, const char *url);
 
 /* --- login_device.c --- */

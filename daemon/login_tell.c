@@ -1,4 +1,7 @@
-/* The lines of JSON that watchers get; remote text stands in them as JSON strings, and is escaped again where it is shown. */
+/*
+ * The lines of JSON that watchers get.  Remote text stands in them as JSON
+ * strings, and is escaped again where it is shown.
+ */
 #include "login_impl.h"
 #include "scope.h"
 

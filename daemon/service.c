@@ -272,12 +272,27 @@ find_upstream(const struct front *f, const char *name)
 	return NULL;
 }
 
+/* After `mcp-authctl store migrate` the config may say what is in use already. */
+static bool
+same_store(const struct service *s, const struct config *was, const struct config *is)
+{
+	static const char *const names[] = {
+		[CONFIG_STORE_AUTO] = "auto", [CONFIG_STORE_FILE] = "file",
+		[CONFIG_STORE_ENCRYPTED] = "encrypted", [CONFIG_STORE_KEYRING] = "keyring"
+	};
+
+	return config_same(was, is, "store.path") && config_same(was, is, "store.key") &&
+	    config_same(was, is, "store.allowNetworkFs") &&
+	    (was->store.backend == is->store.backend ||
+	    strcmp(names[is->store.backend], store_backend(s->store)) == 0);
+}
+
 bool
 service_apply(struct service *s, struct generation *g, char *why, size_t size)
 {
 	struct member *m;
 
-	if (s->now != NULL && !config_same(&s->now->config, &g->config, "store.")) {
+	if (s->now != NULL && !same_store(s, &s->now->config, &g->config)) {
 		snprintf(why, size, "\"store\" was changed: that needs a restart, not a reload");
 		return false;
 	}

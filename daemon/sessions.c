@@ -127,6 +127,12 @@ sessions_jar(struct sessions *s, struct slice id)
 	return k != NULL ? &k->jar : NULL;
 }
 
+unsigned
+sessions_count(const struct sessions *s)
+{
+	return s != NULL ? s->n : 0;
+}
+
 void
 sessions_drop(struct sessions *s, struct slice id)
 {

@@ -19,6 +19,7 @@ bool	sessions_may(struct sessions *, struct slice id, uid_t);
 void	sessions_bind(struct sessions *, struct slice id, uid_t, bool anew);
 /* Its cookies; NULL if it is unknown. */
 struct cookie_jar *sessions_jar(struct sessions *, struct slice id);
+unsigned sessions_count(const struct sessions *);	/* known ones; NULL is fine */
 void	sessions_drop(struct sessions *, struct slice id);
 
 #endif

@@ -1,6 +1,7 @@
 #include "base64.h"
 #include "bounds.h"
 #include "oauth.h"
+#include "scope.h"
 
 #define GRANT_URN	"urn:ietf:params:oauth:grant-type:"
 #define ASSERTION_TYPE	"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -312,6 +313,19 @@ add_params(struct buf *query, char **params)
 	return r;
 }
 
+/*
+ * OpenID Connect Core section 11: offline_access is to be ignored unless the
+ * person is asked to consent.
+ */
+static const char *
+prompt(const struct oauth_authorization *a)
+{
+	for (char **p = a->params; p != NULL && p[0] != NULL && p[1] != NULL; p += 2)
+		if (strcmp(p[0], "prompt") == 0)
+			return NULL;
+	return scope_contains(a->scope, "offline_access") ? "consent" : NULL;
+}
+
 static int
 add_query(struct buf *query, const struct oauth_authorization *a)
 {
@@ -324,6 +338,7 @@ add_query(struct buf *query, const struct oauth_authorization *a)
 		{ "code_challenge_method", "S256", true },
 		{ "scope", a->scope, false },
 		{ "resource", a->resource, false },
+		{ "prompt", prompt(a), false },
 	};
 	int r = add_fields(query, fields, nitems(fields));
 

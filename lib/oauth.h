@@ -47,6 +47,7 @@ struct oauth_authorization {
 	const char	*scope, *resource;	/* NULL = none */
 	char		**params;	/* authorizeParams: name, value ..., NULL; never replaces one of ours */
 };
+/* Scope offline_access brings prompt=consent, unless `params` has a prompt. */
 int	oauth_authorization_url(struct buf *out, const struct oauth_authorization *);
 
 #endif

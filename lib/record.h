@@ -57,7 +57,8 @@ void	record_free(struct record *);	/* wipes; NULL is fine */
 void	record_hash(const char *token, char out[HASH_HEX]);
 /* First 64 bits of SHA-256; 0 for NULL: equal tokens, equal ids. */
 uint64_t record_id(const char *token);
-/* File stem of a key: NAME-16hex(SHA-256 of name NUL url). `out` holds 48+1+16+1 bytes at least. */
+#define RECORD_STEM	(48 + 1 + 16 + 1)
+/* File stem of a key: NAME-16hex(SHA-256 of name NUL url). `out` holds RECORD_STEM bytes at least. */
 void	record_stem(const char *name, const char *url, char *out, size_t size);
 /*
  * A new record after a successful refresh: everything of `old`, the answer's

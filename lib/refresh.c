@@ -293,6 +293,7 @@ forget_troubles(struct refresh *r)
 	r->fails = r->refusals = r->strikes = 0;
 	r->retry_at = 0;
 	r->reason = REASON_NONE;
+	r->mismatch = false;
 }
 
 static void
@@ -374,9 +375,15 @@ judge(struct refresh *r, enum refresh_event ev, const struct now *now)
 	case REFRESH_SPENT:
 	case REFRESH_GONE:
 	case REFRESH_OTHER_ISSUER:
-	case REFRESH_MISMATCH:
 	case REFRESH_UNCHANGED:
 		r->reason = REASON_LOGIN_REQUIRED;
+		break;
+	case REFRESH_MISMATCH:
+		r->reason = REASON_LOGIN_REQUIRED;
+		r->mismatch = true;
+		break;
+	case REFRESH_VERIFIED:
+		r->mismatch = false;
 		break;
 	case REFRESH_DRAIN:
 		r->draining = true;
@@ -414,7 +421,6 @@ judge(struct refresh *r, enum refresh_event ev, const struct now *now)
 	case REFRESH_RENEW:
 	case REFRESH_RENEW_VERIFY:
 	case REFRESH_HELD:
-	case REFRESH_VERIFIED:
 	case REFRESH_TOKEN_OK:
 	case REFRESH_TOKEN_DEAD:
 	case REFRESH_TOKEN_REFUSED:
@@ -500,7 +506,7 @@ saw_under_lock(const struct refresh *r, const struct now *now)
 		return REFRESH_SPENT;
 	if (unknown_left(s, now) > 0)
 		return REFRESH_HELD;
-	return r->after_401 ? REFRESH_RENEW_VERIFY : REFRESH_RENEW;
+	return r->after_401 || r->mismatch ? REFRESH_RENEW_VERIFY : REFRESH_RENEW;
 }
 
 /* D, invalid_grant: the lock is ours, so only somebody outside the rules can have written. */
@@ -616,7 +622,7 @@ refuse(struct failure *ret, enum reason why, int64_t retry_ms)
 bool
 refresh_login_required(const struct refresh *r, const struct now *now)
 {
-	return (r->cur.access == 0 || !r->cur.renewable) && !r->renews_itself &&
+	return (r->cur.access == 0 || !r->cur.renewable || r->mismatch) && !r->renews_itself &&
 	    !live(&r->cur, now) && !r->unreadable &&
 	    r->state != REFRESH_VOID && r->state != REFRESH_LOADING;
 }

@@ -147,6 +147,7 @@ struct refresh {
 	bool	 helped;		/* a retry with it was answered (E3) */
 	bool	 after_401;		/* this transaction was asked for by a 401 */
 	bool	 unpersisted;		/* a persist is owed */
+	bool	 mismatch;		/* the latest VERIFY said so: no renewal without another, after a plain expiry neither (C7) */
 	bool	 draining;
 	bool	 rereads;		/* a static bearer: reading it again is its renewal (A4) */
 	/*

@@ -103,7 +103,8 @@ setup(void)
 	connector = connector_new(loop);
 	runtime = runtime_open(path_to("run"), why, sizeof(why));
 	ck_assert_msg(runtime != NULL, "%s", why);
-	control.store = store_open(loop, path_to("state"), true, why, sizeof(why));
+	control.store = store_open(loop, &(struct store_options){ .path = path_to("state"),
+	    .allow_network_fs = true, .backend = CONFIG_STORE_FILE }, why, sizeof(why));
 	ck_assert_msg(control.store != NULL, "%s", why);
 	front.loop = loop;
 	front.config = &config;
@@ -629,7 +630,7 @@ START_TEST(ctl_status)
 	ck_assert_int_eq(ctl("status", ""), 0);
 	ck_assert_ptr_nonnull(strstr(child.out, "\none   login required"));
 	ck_assert_ptr_nonnull(strstr(child.out, "\nopen  no login needed"));
-	ck_assert_ptr_nonnull(strstr(child.out, "store: file, "));
+	ck_assert_ptr_nonnull(strstr(child.out, "store: file ("));
 	ck_assert_ptr_nonnull(strstr(child.out, "mcp-authctl login one"));
 	ck_assert_str_eq(child.err, "");
 	/* A login that is required: its own exit code, in both shapes. */

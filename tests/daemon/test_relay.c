@@ -7,6 +7,7 @@
 #include <check.h>
 #include <stdio.h>
 
+#include "challenge.h"
 #include "relay.h"
 
 /* --- the fake loop: time moves only when told --- */
@@ -104,6 +105,9 @@ static struct {
 	bool failing;			/* ... or FAIL */
 	unsigned asked, answered, last_status, refreshes;
 	bool last_retry, rejected_retry;
+	bool may_hold;			/* of who asked last */
+	int challenged;			/* status of the latest challenge, and what it said */
+	char challenge[200];
 	struct auth_waiter *waiters[16];
 	size_t nwaiters;
 } auth;
@@ -124,6 +128,7 @@ auth_ask(struct credential *c _unused_, struct auth_waiter *w, const char *metho
 	ck_assert_ptr_nonnull(method);
 	ck_assert_str_eq(url->host, "up.example");
 	auth.asked++;
+	auth.may_hold = w->may_hold;
 	if (auth.failing) {
 		w->failure = (struct failure){ .reason = REASON_LOGIN_REQUIRED };
 		return AUTH_FAIL;
@@ -164,6 +169,15 @@ auth_rejected(struct credential *c _unused_, struct auth_waiter *w, uint64_t gen
 	}
 	w->after = generation;
 	return true;
+}
+
+void
+auth_challenged(struct credential *c _unused_, int status, const struct challenge *ch)
+{
+	auth.challenged = status;
+	snprintf(auth.challenge, sizeof(auth.challenge), "%d %s %s %s", ch->bearer,
+	    ch->error != NULL ? ch->error : "-", ch->scope != NULL ? ch->scope : "-",
+	    ch->resource_metadata != NULL ? ch->resource_metadata : "-");
 }
 
 void
@@ -1141,6 +1155,57 @@ START_TEST(j_insufficient_scope)
 }
 END_TEST
 
+/* What a 401 or 403 asks for is handed on, of all its field values; of no other answer. */
+START_TEST(a1_a11_challenges)
+{
+	post(&sinks[0], CALL);
+	ready();
+	answers(401, "WWW-Authenticate: Basic realm=\"y\"\r\n"
+	    "WWW-Authenticate: Bearer resource_metadata=\"https://up.example/m\"\r\n"
+	    "WWW-Authenticate: Bearer scope=\"a b\"\r\nContent-Length: 0\r\n");
+	ck_assert_int_eq(auth.challenged, 401);
+	ck_assert_str_eq(auth.challenge, "1 - a b https://up.example/m");
+	relay_abandon(sinks[0].relay);
+	auth_wake(true);
+
+	post(&sinks[1], CALL);
+	ready();
+	answers(403, "WWW-Authenticate: Bearer error=\"invalid_token\", scope=\"x\"\r\n"
+	    "WWW-Authenticate: Bearer error=\"insufficient_scope\", scope=\"c\"\r\n"
+	    "Content-Length: 0\r\n");
+	failed_as(&sinks[1], REASON_INSUFFICIENT_SCOPE);
+	ck_assert_str_eq(auth.challenge, "1 insufficient_scope c -");
+
+	auth.challenged = 0;
+	post(&sinks[2], CALL);
+	ready();
+	answers(404, "WWW-Authenticate: Bearer scope=\"a\"\r\nContent-Length: 0\r\n");
+	ck_assert_int_eq(auth.challenged, 0);
+}
+END_TEST
+
+/* Request POSTs alone may be held for a login. */
+START_TEST(h6_who_may_be_held)
+{
+	static const struct { const char *body; bool may; } t[] = {
+		{ CALL, true }, { NOTE, false }, { ANSWER, false }, { LISTEN, true },
+		{ "[" CALL "," NOTE "]", true }, { "[" NOTE "]", false },
+	};
+
+	for (size_t i = 0; i < nitems(t); i++) {
+		post(&sinks[i], t[i].body);
+		ck_assert_int_eq(auth.may_hold, t[i].may);
+		relay_abandon(sinks[i].relay);
+	}
+	get(&sinks[8]);
+	ck_assert(!auth.may_hold);
+	relay_abandon(sinks[8].relay);
+	begin_with(&sinks[9], "DELETE", "");
+	ck_assert(!auth.may_hold);
+	relay_abandon(sinks[9].relay);
+}
+END_TEST
+
 /* G3, M10: other answers go through as they are. */
 START_TEST(g3_m10_other_answers)
 {
@@ -1474,6 +1539,8 @@ main(void)
 	tcase_add_loop_test(tc, f4_abandon, 0, 8);
 	tcase_add_test(tc, f4_abandon_inside);
 	tcase_add_test(tc, j_insufficient_scope);
+	tcase_add_test(tc, a1_a11_challenges);
+	tcase_add_test(tc, h6_who_may_be_held);
 	tcase_add_test(tc, g3_m10_other_answers);
 	tcase_add_loop_test(tc, redirect_same_origin, 0, 2);
 	tcase_add_test(tc, redirect_loop);

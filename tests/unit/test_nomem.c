@@ -11,10 +11,14 @@
 #include "discovery.h"
 #include "failure.h"
 #include "json.h"
+#include "lines.h"
+#include "mcp_tools.h"
 #include "oauth.h"
+#include "page.h"
 #include "redirect.h"
 #include "registration.h"
 #include "scope.h"
+#include "sse.h"
 
 static long	left = -1;		/* allocations that still succeed; -1: all */
 static bool	failed_once;
@@ -104,6 +108,62 @@ do_jsonrpc(void)
 	if (r == 0 && rpc.kind != JSONRPC_BATCH)
 		r = -EINVAL;
 	jsonrpc_free(&rpc);
+	return r;
+}
+
+static int
+do_lines(void)
+{
+	static const char	text[] = "{\"id\":1,\"method\":\"m\"}\n";
+	const char		*p = text;
+	size_t			 n = sizeof(text) - 1;
+	struct lines		 l;
+	int			 r;
+
+	lines_init(&l, 100);
+	r = lines_feed(&l, &p, &n);
+	lines_free(&l);
+	return r == 1 ? 0 : r;
+}
+
+static int
+do_sse(void)
+{
+	static const char	text[] = "event: message\nretry: 5\nid: 1\ndata: x\n\n";
+	const char		*p = text;
+	size_t			 n = sizeof(text) - 1;
+	struct sse		 s;
+	int			 r;
+
+	sse_init(&s, 100);
+	r = sse_next(&s, &p, &n);
+	sse_free(&s);
+	return r == 1 ? 0 : r;
+}
+
+static void
+no_warning(void *arg _unused_, const char *name _unused_, size_t n _unused_, const char *why _unused_)
+{
+}
+
+/* A tool that stays, one that goes, a call. */
+static int
+do_tools(void)
+{
+#define PROPERTY(type)	"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"" type "\",\"x-mcp-header\":\"A\"}}}"
+	static const char	list[] = "{\"result\":{\"tools\":[{\"name\":\"t\",\"inputSchema\":"
+	    PROPERTY("string") "},{\"name\":\"u\",\"inputSchema\":" PROPERTY("number") "}]}}";
+	static const char	call[] = "{\"params\":{\"name\":\"t\",\"arguments\":{\"a\":\"\\u00e9\"}}}";
+	struct mcp_tools	tools = { 0 };
+	struct buf		out = BUF_INIT(0);
+	struct slice		cursor;
+	int			r;
+
+	r = mcp_tools_learn(&tools, slice_of(list), &out, &cursor, no_warning, NULL);
+	if (r == 1)
+		r = mcp_tools_params(&tools, slice_of(call), &out) == 1 ? 0 : -ENOMEM;
+	mcp_tools_clear(&tools);
+	buf_free(&out);
 	return r;
 }
 
@@ -271,6 +331,16 @@ do_scope(void)
 }
 
 static int
+do_page(void)
+{
+	struct buf	out = BUF_INIT(0);
+	int		r = page_html(&out, PAGE_FAILED, "wiki", "why");
+
+	buf_free(&out);
+	return r;
+}
+
+static int
 do_record(void)
 {
 	static const char	text[] = "{\"v\":1,\"name\":\"n\",\"url\":\"u\",\"access_token\":\"a\","
@@ -289,8 +359,8 @@ do_record(void)
 }
 
 static int	(*const steps[])(void) = {
-	do_json, do_jsonrpc, do_failure, do_challenge, do_config, do_discovery, do_oauth,
-	do_redirect, do_device, do_registration, do_scope, do_record,
+	do_json, do_jsonrpc, do_lines, do_sse, do_tools, do_failure, do_challenge, do_config,
+	do_discovery, do_oauth, do_redirect, do_device, do_registration, do_scope, do_page, do_record,
 };
 
 START_TEST(test_each_allocation)

@@ -274,6 +274,29 @@ START_TEST(a5_a6_a13_authorization_url)
 }
 END_TEST
 
+/* A10: offline_access is of no use without consent, which the config may ask for in its own way. */
+START_TEST(a10_offline_access_asks_for_consent)
+{
+	char *params[] = { (char []){ "prompt" }, (char []){ "login" }, NULL };
+	struct oauth_authorization a = wish;
+
+	a.scope = "a offline_access";
+	ck_assert_int_eq(oauth_authorization_url(&url, &a), 0);
+	ck_assert_str_eq(url.p, "https://as.example/authorize?" QUERY
+	    "&scope=a+offline_access&prompt=consent");
+	a.params = params;
+	buf_reset(&url);
+	ck_assert_int_eq(oauth_authorization_url(&url, &a), 0);
+	ck_assert_str_eq(url.p, "https://as.example/authorize?" QUERY
+	    "&scope=a+offline_access&prompt=login");
+	a.params = NULL;
+	a.scope = "offline_access2";
+	buf_reset(&url);
+	ck_assert_int_eq(oauth_authorization_url(&url, &a), 0);
+	ck_assert_ptr_null(strstr(url.p, "prompt"));
+}
+END_TEST
+
 /* RFC 6749 section 3.1: what stands there is kept. */
 START_TEST(a13_endpoint_with_a_query)
 {
@@ -362,6 +385,7 @@ main(void)
 	tcase_add_test(tc, h4_revoke);
 	tcase_add_test(tc, test_ceiling);
 	tcase_add_test(tc, a5_a6_a13_authorization_url);
+	tcase_add_test(tc, a10_offline_access_asks_for_consent);
 	tcase_add_test(tc, a13_endpoint_with_a_query);
 	tcase_add_test(tc, a13_params);
 	tcase_add_test(tc, a13_url_refused);

@@ -231,10 +231,28 @@ START_TEST(c7_metadata_only_after_a_401)
 	feed(REFRESH_MISMATCH);
 	ck_assert_int_eq(m.reason, REASON_LOGIN_REQUIRED);
 	ck_assert(out.actions & A_FAIL && out.actions & A_UNLOCK);
+	/* Once contradicted, not after a plain expiry either, until the metadata takes it back. */
 	now.wall = m.cur.expires_at;
 	ask_plain();
 	feed(REFRESH_LOCKED);
 	f = m.cur;
+	feed(refresh_saw_stored(&m, REFRESH_FOUND, &f, &now));
+	ck_assert_int_eq(m.state, REFRESH_VERIFYING);
+	feed(REFRESH_VERIFIED);
+	ck_assert_int_eq(m.state, REFRESH_INTENDING);
+	ck_assert(!m.mismatch);
+}
+END_TEST
+
+START_TEST(c7_no_metadata_for_a_plain_expiry)
+{
+	struct refresh_facts f;
+
+	hold(HOUR_MS);
+	f = m.cur;
+	now.wall = m.cur.expires_at;
+	ask_plain();
+	feed(REFRESH_LOCKED);
 	feed(refresh_saw_stored(&m, REFRESH_FOUND, &f, &now));
 	ck_assert_int_eq(m.state, REFRESH_INTENDING);
 }
@@ -779,6 +797,7 @@ main(void)
 	tcase_add_test(tc, c5_newer_in_store_is_adopted);
 	tcase_add_test(tc, c6_no_refresh_token_is_login_required);
 	tcase_add_test(tc, c7_metadata_only_after_a_401);
+	tcase_add_test(tc, c7_no_metadata_for_a_plain_expiry);
 	tcase_add_test(tc, c8_no_intent_no_refresh_while_live);
 	tcase_add_test(tc, d_unknown_outcome_2s_60s_doubling_to_1h);
 	tcase_add_test(tc, d_transient_1s_to_60s_retry_after);
