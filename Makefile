@@ -121,6 +121,7 @@ check-system:
 
 check-interop:
 	@tests/install-deps build test interop
+	@tests/install-deps browser || echo 'going on without a browser'
 	@$(AGAIN) -s all
 	@BUILD=$B INTEROP_SECONDS=$(INTEROP_SECONDS) tests/interop/run
 

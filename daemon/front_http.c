@@ -5,12 +5,13 @@
 #include <sys/socket.h>
 
 #include "front_http.h"
+#include "front_line.h"
 #include "hop.h"
 #include "log.h"
 #include "sessions.h"
 
 #define STRANGERS_EVERY	(10 * SEC)	/* between two lines about who was turned away */
-#define EVENT_ID_BYTES	(4 * KIB)	/* a Last-Event-ID worth echoing */
+
 
 /* Connections of one uid. */
 struct front_user {
@@ -27,6 +28,7 @@ struct front_conn {
 	bool		 shared;
 	struct serve	*serve;
 	bool		 capped;	/* beyond a cap: one answer says so, and it closes */
+	struct line_client *line;	/* it speaks lines of JSON; NULL: HTTP */
 	/* the current exchange */
 	struct relay	*relay;		/* NULL = none */
 	struct upstream	*to;
@@ -397,16 +399,24 @@ client_of(const struct serve *s)
 	return peer->pid > 0 ? (uint64_t)peer->pid : (uint64_t)1 << 32 | serve_id(s);
 }
 
-static void
-on_request(struct serve *s, const struct http1_head *h)
+/* Why nothing is carried for this connection; NULL: it is served. */
+static const struct failure *
+refusal_of(const struct front_conn *c)
 {
 	static const struct failure draining = { .reason = REASON_DRAINING };
 	static const struct failure limit = { .reason = REASON_LIMIT,
 	    .detail = "too many connections" };
+
+	return c->front->draining ? &draining : c->capped ? &limit : NULL;
+}
+
+static void
+on_request(struct serve *s, const struct http1_head *h)
+{
 	struct front_conn *c = conn_of(s);
 	struct relay_request q = { .head = h, .client = client_of(s),
 	    .uid = serve_peer(s)->uid };
-	const struct failure *refusal = c->front->draining ? &draining : c->capped ? &limit : NULL;
+	const struct failure *refusal = refusal_of(c);
 
 	if (!is_allowed(c->front, serve_peer(s)->uid)) {
 		serve_abort(s);		/* since a reload */
@@ -451,7 +461,9 @@ on_drained(struct serve *s)
 {
 	struct front_conn *c = conn_of(s);
 
-	if (c->relay != NULL)
+	if (c->line != NULL)
+		front_line_drained(c->line);
+	else if (c->relay != NULL)
 		relay_drained(c->relay);
 }
 
@@ -461,6 +473,8 @@ on_gone(struct serve *s)
 {
 	struct front_conn *c = conn_of(s);
 
+	if (c->line != NULL)
+		front_line_gone(c->line);
 	if (c->relay != NULL)
 		relay_abandon(c->relay);
 	c->relay = NULL;
@@ -483,6 +497,8 @@ on_closed(struct serve *s)
 {
 	struct front_conn *c = conn_of(s);
 
+	if (c->line != NULL)
+		front_line_closed(c->line);
 	if (c->relay != NULL)
 		relay_abandon(c->relay);
 	LIST_REMOVE(c, entry);
@@ -491,43 +507,38 @@ on_closed(struct serve *s)
 	free(c);
 }
 
-/* Adds the id of the first line if it is complete and a request, else null. */
-static int
-add_line_id(struct buf *out, const char *p, size_t n)
+/* The shared socket cannot tell where a line is to go. */
+static void
+refuse_lines(struct serve *s)
 {
-	const char *end = memchr(p, '\n', n);
-	struct jsonrpc rpc;
-	int e;
+	static const char json[] = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,"
+	    "\"message\":\"Invalid Request: lines of JSON need the socket of one upstream, "
+	    "NAME/mcp.sock; this one is shared\"}}";
 
-	jsonrpc_init(&rpc);
-	e = jsonrpc_feed(&rpc, p, end != NULL ? (size_t)(end - p) : 0);
-	jsonrpc_end(&rpc);
-	if (e == 0 && rpc.kind == JSONRPC_REQUEST && rpc.ids.len > 1)
-		e = buf_add(out, rpc.ids.p, rpc.ids.len - 1);
-	else
-		e = buf_adds(out, "null");
-	jsonrpc_free(&rpc);
-	return e;
+	serve_line(s, json, sizeof(json) - 1);
+	serve_close(s);
 }
 
-/* Lines of JSON have no front yet: one JSON-RPC error that says so. */
-static void
+static size_t
 on_lines(struct serve *s, const char *p, size_t n)
 {
-	static const char message[] = "newline-delimited JSON is not supported by this version: "
-	    "use HTTP over this socket";
-	_cleanup_(buf_free) struct buf out = BUF_INIT(0);
 	struct front_conn *c = conn_of(s);
 
-	if (buf_adds(&out, "{\"jsonrpc\":\"2.0\",\"id\":") < 0 || add_line_id(&out, p, n) < 0 ||
-	    buf_addf(&out, ",\"error\":{\"code\":%d,\"message\":\"%s\",\"data\":{",
-	    FAILURE_CODE, message) < 0 ||
-	    (c->up != NULL && buf_addf(&out, "\"upstream\":\"%s\",", c->up->config->name) < 0) ||
-	    buf_adds(&out, "\"hint\":\"POST over HTTP\"}}}\n") < 0) {
-		serve_abort(s);
-		return;
+	if (!is_allowed(c->front, serve_peer(s)->uid)) {
+		serve_abort(s);		/* since a reload */
+		return n;
 	}
-	serve_raw(s, out.p, out.len);
+	if (c->line == NULL && c->up == NULL) {
+		if (n > 0)
+			refuse_lines(s);
+		return n;
+	}
+	if (c->line == NULL)
+		c->line = front_line_open(c->front, c->up, s, refusal_of(c));
+	if (c->line != NULL)
+		return front_line_feed(c->line, p, n);
+	serve_abort(s);
+	return n;
 }
 
 static const struct serve_handler handler = {
@@ -641,6 +652,7 @@ front_http_drain(struct front *front)
 		next = LIST_NEXT(c, entry);
 		serve_drain(c->serve);
 	}
+	front_line_drain(front);
 }
 
 void
@@ -656,6 +668,7 @@ front_http_redirect(struct front *front, const struct upstream *from, struct ups
 		if (to == NULL)
 			serve_drain(c->serve);
 	}
+	front_line_redirect(front, from, to);
 }
 
 void
@@ -670,4 +683,5 @@ front_http_close_all(struct front *front)
 		c->relay = NULL;
 		serve_abort(c->serve);
 	}
+	front_line_close_all(front);
 }

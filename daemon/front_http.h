@@ -1,4 +1,7 @@
-/* MCP over local HTTP: a serve handler that turns requests into exchanges. */
+/*
+ * MCP over local HTTP: a serve handler that turns requests into exchanges.
+ * Connections that speak lines of JSON are handed to front_line.
+ */
 #ifndef FRONT_HTTP_H
 #define FRONT_HTTP_H
 
@@ -11,6 +14,7 @@
 
 struct front_conn;
 struct front_user;
+struct line_client;
 
 /* Everything that a front must know of the daemon.  Zero it, set the first four. */
 struct front {
@@ -28,6 +32,7 @@ struct front {
 	int64_t		 strangers_said;	/* ... at this boot ms; 0 = never */
 	LIST_HEAD(, front_conn) conns;
 	LIST_HEAD(, front_user) users;
+	LIST_HEAD(, line_client) lines;	/* front_line.c's */
 };
 
 /*

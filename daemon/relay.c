@@ -340,6 +340,11 @@ create(struct upstream *up, const struct relay_request *q, const struct sink_ops
 	r->post = strcmp(q->method, "POST") == 0;
 	r->waiter.wake = relay_woken;
 	r->waiter.arg = r;
+	if (q->before != NULL) {
+		r->x = *q->before;
+		r->x.relayed = false;
+		r->why = q->why;
+	}
 	jsonrpc_init(&r->rpc);
 	TAILQ_INSERT_TAIL(&relays.all, r, entry);
 	if (relay_session_begin(r, q) < 0 ||
@@ -438,6 +443,12 @@ relay_drained(struct relay *r)
 		return;
 	r->paused = false;
 	call_resume(r->call);
+}
+
+const struct exchange *
+relay_exchange(const struct relay *r)
+{
+	return &r->x;
 }
 
 void

@@ -7,6 +7,7 @@
 #define RELAY_H
 
 #include "auth.h"
+#include "exchange.h"
 #include "http1.h"
 #include "jsonrpc.h"
 #include "upstream.h"
@@ -37,6 +38,9 @@ struct relay_request {
 	const char	*method;	/* static: "POST", "GET" or "DELETE" */
 	uid_t		 uid;		/* whose request it is: sessions belong to one uid */
 	uint64_t	 client;	/* names whose turn it is (round-robin) */
+	/* Sent before by relays that are gone (G1, M5a): what it has used up, and why it is sent again; NULL: it was not. */
+	const struct exchange *before;
+	enum exchange_verdict why;
 };
 
 /*
@@ -50,6 +54,8 @@ struct relay *relay_refuse(struct upstream *, const struct relay_request *, cons
 bool	relay_body(struct relay *, const char *, size_t);
 void	relay_body_end(struct relay *);
 void	relay_drained(struct relay *);
+/* What it has used up so far: to be remembered, in head() at the latest, by whoever may have it sent again. */
+const struct exchange *relay_exchange(const struct relay *);
 /* The client left: no more calls to the sink; upstream is closed at once (M7). */
 void	relay_abandon(struct relay *);
 /* Contract K: what runs now and has not been answered within the drain time fails with `draining`. */

@@ -123,8 +123,9 @@ refuse(struct serve *s, int status, const char *word, const char *message)
 {
 	bool answered = s->phase == SERVE_BODY && !s->open;
 
-	log_info(NULL, "refused", "connection %llu: %d %s",
-	    (unsigned long long)s->id, status, message);
+	/* Over TCP anybody on this machine may knock, and must not fill the log. */
+	log_msg(s->peer.uid == (uid_t)-1 ? LOG_DEBUG : LOG_INFO, NULL, "refused",
+	    "connection %llu: %d %s", (unsigned long long)s->id, status, message);
 	s->rude = true;
 	if (s->open) {
 		s->open = false;

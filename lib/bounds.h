@@ -97,6 +97,13 @@
 #define TOOL_PARAMS	64		/* M4: marked parameters of one tool; a request head must hold them */
 #define TOOL_DEPTH	32		/* M4: properties within properties */
 
+/* The desktop's keyring */
+#define KEYRING_WAIT	(25 * SEC)	/* a whole call: what D-Bus programs wait for one answer */
+#define KEYRING_PROMPT_WAIT (120 * SEC)	/* a person finds the password */
+#define KEYRING_QUIET	(30 * SEC)	/* after a prompt that was refused: no other one, as H3 for logins */
+#define KEYRING_ITEMS	1024		/* of ours: more upstreams than anybody has */
+#define KEYRING_ROUNDS	64		/* D-Bus messages in one turn: a chatty bus must not hold up the loop */
+
 /* JSON and text */
 #define JSON_DEPTH	256		/* nesting: cJSON's own limit is 1000 */
 #define ID_BYTES	1024		/* one JSON-RPC id, raw */

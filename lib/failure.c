@@ -65,13 +65,25 @@ add_unreadable(struct buf *out, const struct jsonrpc *rpc)
 	    "\"message\":\"Invalid Request: the body is not a JSON-RPC message\"}}");
 }
 
+static const char *
+words_of(const struct failure *f)
+{
+	return f->unattended ? "gets no token" : reasons[f->reason].words;
+}
+
+static const char *
+command_of(const struct failure *f)
+{
+	return f->unattended ? "mcp-authctl doctor" : reasons[f->reason].command;
+}
+
 /* "linear cannot be reached (connection refused); try again in 5 s, or run: ..." */
 static int
 compose_message(struct buf *text, const struct failure *f, const char *upstream, const char *hint)
 {
 	int	r;
 
-	if ((r = buf_addf(text, "%s %s", upstream, reasons[f->reason].words)) < 0)
+	if ((r = buf_addf(text, "%s %s", upstream, words_of(f))) < 0)
 		return r;
 	if (f->detail[0] != '\0' && (r = buf_addf(text, " (%s)", f->detail)) < 0)
 		return r;
@@ -88,7 +100,7 @@ compose_error(struct buf *error, const struct failure *f, const char *upstream)
 	_cleanup_(buf_free) struct buf	text = BUF_INIT(0), hint = BUF_INIT(0);
 	int				r;
 
-	if ((r = buf_addf(&hint, "%s %s", reasons[f->reason].command, upstream)) < 0 ||
+	if ((r = buf_addf(&hint, "%s %s", command_of(f), upstream)) < 0 ||
 	    (r = compose_message(&text, f, upstream, hint.p)) < 0 ||
 	    (r = buf_addf(error, "\"error\":{\"code\":%d,\"message\":", FAILURE_CODE)) < 0 ||
 	    (r = buf_addjson(error, text.p, text.len)) < 0 ||

@@ -26,6 +26,7 @@ enum reason {
 struct failure {
 	enum reason	 reason;
 	int64_t		 retry_ms;	/* when trying again makes sense; 0 = unknown */
+	bool		 unattended;	/* REASON_LOGIN_REQUIRED where no person can log in: the config wants mending */
 	char		 detail[160];	/* our own words for the message ("connection refused"), "" if none; never remote text */
 };
 

@@ -6,10 +6,12 @@
 #include <stdio.h>
 
 #include "challenge.h"
+#include "client_file.h"
 #include "config.h"
 #include "device.h"
 #include "discovery.h"
 #include "failure.h"
+#include "insert.h"
 #include "json.h"
 #include "lines.h"
 #include "mcp_tools.h"
@@ -18,6 +20,7 @@
 #include "redirect.h"
 #include "registration.h"
 #include "scope.h"
+#include "snippet.h"
 #include "sse.h"
 
 static long	left = -1;		/* allocations that still succeed; -1: all */
@@ -358,9 +361,74 @@ do_record(void)
 	return err;
 }
 
+static int
+read_client(const char *text)
+{
+	struct client_file	f;
+	struct json_error	e;
+	int			r = client_file_read(text, strlen(text), &f, &e);
+
+	if (r == 0 && (f.n != 1 || f.entries[0].kind != CLIENT_REMOTE))
+		r = -EINVAL;
+	if (r == 0)
+		client_file_free(&f);
+	return r;
+}
+
+static int
+do_client_file(void)
+{
+	return read_client("{\"mcpServers\":{\"a\":{\"url\":\"https://h/\"}}}");
+}
+
+static int
+do_toml(void)
+{
+	return read_client("[mcp_servers.a]\nurl = \"https://h/\"\nb.c = [{ d = 1 }, 'x']\n[[t]]\n");
+}
+
+static int
+do_insert(void)
+{
+	static const struct insert_member	m = { "a", "{}" };
+	struct buf				out = BUF_INIT(0), diff = BUF_INIT(0);
+	struct slice				before = slice_of("{\n}\n");
+	struct json_error			e;
+	int					r;
+
+	r = insert_members(&out, before.p, before.n, "s", &m, 1, &e);
+	if (r == 0)
+		r = insert_diff(&diff, "f", before, (struct slice){ out.p, out.len });
+	if (r == -EBADMSG && e.line == 0)
+		r = -ENOMEM;
+	buf_free(&out);
+	buf_free(&diff);
+	return r;
+}
+
+static int
+do_snippet(void)
+{
+	static const struct snippet_server	v = { "n", "/s" };
+	struct snippet				s = { .program = "p", .shared = "/x", .servers = &v,
+	    .nservers = 1 };
+	struct buf				out = BUF_INIT(0);
+	size_t					i;
+	int					r = 0;
+
+	for (i = 0; r == 0 && (s.client = snippet_at(i)) != NULL; i++) {
+		r = snippet_text(&out, &s);
+		if (r == 0)
+			r = snippet_commands(&out, &s);
+	}
+	buf_free(&out);
+	return r;
+}
+
 static int	(*const steps[])(void) = {
 	do_json, do_jsonrpc, do_lines, do_sse, do_tools, do_failure, do_challenge, do_config,
 	do_discovery, do_oauth, do_redirect, do_device, do_registration, do_scope, do_page, do_record,
+	do_client_file, do_toml, do_insert, do_snippet,
 };
 
 START_TEST(test_each_allocation)

@@ -78,15 +78,17 @@
  * POST /_wall/clear	Forgets all faults; what they hold goes on normally.
  * POST /_wall/release[?fault=n]	Lets go what "hold", "gather", "stall_read"
  *	and the tool "hang" keep (a released `hang` is answered).  Answers {"released": n}.
- * POST /_wall/emit {"text": T, "n": 1, "bytes": 0}	A notification to every GET
- *	stream and every subscriptions/listen; n of them, padded to `bytes`.
- *	Answers {"streams": n}: how many open streams took it.
+ * POST /_wall/emit {"text": T, "n": 1, "bytes": 0, "stamp": false}	A notification to every GET
+ *	stream and every subscriptions/listen; n of them, padded to `bytes`; with
+ *	"stamp": "SESSION-EVENT", numbers from 1, where it goes to a session.  Answers {"streams": n}: how many open streams took it.
  * POST /_wall/ask	A server request on every open GET stream; answers
  *	{"id": "srv-1", "streams": n}.
- * POST /_wall/drop {"how": "cut"}	Ends all streams: "cut" (the connection
- *	ends inside the chunked body), "reset" (RST), "end" (properly).
+ * POST /_wall/drop {"how": "cut", "one": K}	Ends all streams, or the Kth GET stream
+ *	(modulo their number) alone: "cut" (the connection ends inside the
+ *	chunked body), "torn" (inside an event), "reset" (RST), "end" (properly).
  *	Answers {"streams": n}.
- * POST /_wall/lose-sessions	Every session is unknown from now on (404).
+ * POST /_wall/lose-sessions {"one": K}	Every session, or the Kth alone if it has a
+ *	GET stream, with the streams of its requests, is unknown from now on (404).  Answers {"sessions": n}.
  * POST /_wall/reset	Counters, settings and faults as at the start; tokens
  *	and sessions stay.
  * GET /_wall/counts[?brief=1]	One JSON object; brief leaves "sends" and "executions" out:
@@ -118,8 +120,8 @@
  *	cookies: cookies that came back as set
  *	connections{open,peak,accepted,abandoned}: open ones, the control's own
  *	  not counted; abandoned: the peer left while its answer was due
- *	streams{open,opened,left}, listens{open,opened,left}: GET streams,
- *	  subscriptions/listen; left = closed by the peer
+ *	streams{open,opened,left,dropped,replayed}, listens{open,opened,left}: GET
+ *	  streams, subscriptions/listen; left = closed by the peer, replayed: events
  *	sessions{open,opened,deleted}
  *	responses{ID: n}, notifications{METHOD: n}
  *	held: waiting in faults "hold" and "gather"; hanging; stalled
@@ -353,7 +355,7 @@ struct counts {
 	int64_t	device_requests, device_polls, device_fast, exchange_requests, exchanged;
 	int64_t	max_sends, max_executions, executed, cookies;
 	int64_t	open, peak, accepted, abandoned;
-	int64_t	streams_open, streams_opened, streams_left;
+	int64_t	streams_open, streams_opened, streams_left, streams_dropped, streams_replayed;
 	int64_t	listens_open, listens_opened, listens_left;
 	int64_t	sessions_open, sessions_opened, sessions_deleted;
 	int64_t	held, hanging, stalled;
@@ -537,13 +539,15 @@ struct session *session_new(void);
 const char *session_id(const struct session *);
 struct session *session_find(const char *id);
 void	session_delete(struct session *);
-void	session_lose(void);
+int	session_lose(void);			/* how many */
+int	session_lose_one(unsigned which);	/* with its requests' streams */
 void	session_stream(struct conn *, struct session *);	/* GET */
 void	session_listen(struct conn *);				/* subscriptions/listen */
 void	stream_left(struct conn *);		/* the connection of a stream is gone: unlink */
-int	stream_emit(const char *text, size_t n);
+int	stream_emit(const char *text, size_t n, bool stamp);
 int	stream_ask(char *id, size_t size);
 int	stream_drop(const char *how);
+int	stream_drop_one(const char *how, unsigned which);
 void	ask_id(char *id, size_t size);		/* a new id for a server request */
 
 /* ---- wall_control.c ---- */

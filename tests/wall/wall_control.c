@@ -144,11 +144,12 @@ wall_emit(struct conn *c, const cJSON *body)
 	    cJSON_GetObjectItemCaseSensitive(body, "text"));
 	const cJSON	*times = cJSON_GetObjectItemCaseSensitive(body, "n");
 	const cJSON	*bytes = cJSON_GetObjectItemCaseSensitive(body, "bytes");
+	bool		 stamp = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, "stamp"));
 	int		 n = cJSON_IsNumber(times) ? times->valueint : 1, streams = 0, i;
 
 	for (i = 0; i < n; i++)
 		streams = stream_emit(text != NULL ? text : "hello",
-		    cJSON_IsNumber(bytes) ? (size_t)bytes->valuedouble : 0);
+		    cJSON_IsNumber(bytes) ? (size_t)bytes->valuedouble : 0, stamp);
 	answer_number(c, "streams", streams);
 }
 
@@ -168,15 +169,21 @@ static void
 wall_drop(struct conn *c, const cJSON *body)
 {
 	const char	*how = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(body, "how"));
+	const cJSON	*one = cJSON_GetObjectItemCaseSensitive(body, "one");
 
-	answer_number(c, "streams", stream_drop(how != NULL ? how : "cut"));
+	if (how == NULL)
+		how = "cut";
+	answer_number(c, "streams", cJSON_IsNumber(one) ?
+	    stream_drop_one(how, (unsigned)one->valueint) : stream_drop(how));
 }
 
 static void
-wall_lose_sessions(struct conn *c, const cJSON *body _unused_)
+wall_lose_sessions(struct conn *c, const cJSON *body)
 {
-	session_lose();
-	answer_text(c, 200, "application/json", "{}");
+	const cJSON	*one = cJSON_GetObjectItemCaseSensitive(body, "one");
+
+	answer_number(c, "sessions", cJSON_IsNumber(one) ?
+	    session_lose_one((unsigned)one->valueint) : session_lose());
 }
 
 static void

@@ -199,7 +199,8 @@ add_groups(cJSON *j)
 	ADD(j, "connections", { "open", k->open }, { "peak", k->peak },
 	    { "accepted", k->accepted }, { "abandoned", k->abandoned });
 	ADD(j, "streams", { "open", k->streams_open }, { "opened", k->streams_opened },
-	    { "left", k->streams_left });
+	    { "left", k->streams_left }, { "dropped", k->streams_dropped },
+	    { "replayed", k->streams_replayed });
 	ADD(j, "listens", { "open", k->listens_open }, { "opened", k->listens_opened },
 	    { "left", k->listens_left });
 	ADD(j, "sessions", { "open", k->sessions_open }, { "opened", k->sessions_opened },

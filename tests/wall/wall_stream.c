@@ -4,11 +4,12 @@
 
 #include "wall.h"
 
-#define RING	256
+#define RING	1024
 
 struct session {
 	LIST_ENTRY(session) entry;
 	char		 id[40];
+	unsigned	 serial;
 	struct conns	 streams;
 	int64_t		 last;			/* number of the newest event */
 	char		*ring[RING];		/* event n at n % RING */
@@ -17,7 +18,7 @@ struct session {
 static LIST_HEAD(, session) all = LIST_HEAD_INITIALIZER(all);
 static struct map	by_id;
 static struct conns	listens = LIST_HEAD_INITIALIZER(listens);
-static unsigned		asked;
+static unsigned		asked, serials;
 
 struct session *
 session_new(void)
@@ -30,6 +31,7 @@ session_new(void)
 		die("no session");
 	for (i = 0; i < sizeof(r); i++)
 		snprintf(s->id + 2 * i, 3, "%02x", r[i]);
+	s->serial = ++serials;
 	LIST_INIT(&s->streams);
 	LIST_INSERT_HEAD(&all, s, entry);
 	map_make(&by_id, s->id)->p = s;
@@ -75,13 +77,40 @@ session_delete(struct session *s)
 	session_free(s);
 }
 
-void
+int
 session_lose(void)
 {
 	struct session	*s;
+	int		 n = 0;
 
-	while ((s = LIST_FIRST(&all)) != NULL)
+	for (; (s = LIST_FIRST(&all)) != NULL; n++)
 		session_free(s);
+	return n;
+}
+
+/* One that has begun properly; a server that loses it has forgotten its streams, too. */
+int
+session_lose_one(unsigned which)
+{
+	struct session	*s;
+	struct conn	*c, *next;
+
+	if (counts.sessions_open == 0)
+		return 0;
+	s = LIST_FIRST(&all);
+	for (which %= (unsigned)counts.sessions_open; which > 0; which--)
+		s = LIST_NEXT(s, entry);
+	if (LIST_EMPTY(&s->streams))
+		return 0;
+	for (c = LIST_FIRST(&conns); c != NULL; c = next) {
+		next = LIST_NEXT(c, all);
+		if (c->stream == STREAM_POST && strcmp(c->req.session, s->id) == 0) {
+			c->cut_body = true;
+			conn_kill(c, false);
+		}
+	}
+	session_free(s);
+	return 1;
 }
 
 /* Unlinks a stream whose connection ends or goes on to other things. */
@@ -106,8 +135,10 @@ replay(struct conn *c, struct session *s)
 
 	if (c->req.last_event[0] == '\0')
 		return;
-	for (n = MAX(n, MAX(1, s->last - RING + 1)); n <= s->last; n++)
+	for (n = MAX(n, MAX(1, s->last - RING + 1)); n <= s->last; n++) {
 		stream_event(c, n, s->ring[n % RING]);
+		counts.streams_replayed++;
+	}
 }
 
 void
@@ -171,13 +202,14 @@ session_emit(struct session *s, const char *json)
 	return n;
 }
 
+/* stamp: "SERIAL-NUMBER" of the session and of the event in it. */
 int
-stream_emit(const char *text, size_t bytes)
+stream_emit(const char *text, size_t bytes, bool stamp)
 {
 	struct buf	 b = BUF_INIT(0);
 	struct session	*s;
 	struct conn	*c, *next;
-	size_t		 len = strlen(text);
+	size_t		 len = strlen(text), common;
 	int		 n = 0;
 
 	buf_adds(&b, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\","
@@ -190,9 +222,16 @@ stream_emit(const char *text, size_t bytes)
 		b.len += bytes - len;
 		buf_adds(&b, "\"");
 	}
-	buf_adds(&b, "}}");
-	LIST_FOREACH(s, &all, entry)
+	common = b.len;
+	LIST_FOREACH(s, &all, entry) {
+		b.len = common;
+		if (stamp)
+			buf_addf(&b, ",\"stamp\":\"%u-%lld\"", s->serial, (long long)s->last + 1);
+		buf_adds(&b, "}}");
 		n += session_emit(s, b.p);
+	}
+	b.len = common;
+	buf_adds(&b, "}}");
 	for (c = LIST_FIRST(&listens); c != NULL; c = next) {
 		next = LIST_NEXT(c, streaming);
 		stream_event(c, -1, b.p);
@@ -229,11 +268,19 @@ stream_ask(char *id, size_t size)
 static void
 drop(struct conn *c, const char *how)
 {
+	static const char	half[] = "id: 999999\ndata: {\"jsonrpc\":\"2.0\",\"met";
+
+	counts.streams_dropped++;
 	if (strcmp(how, "end") == 0) {
 		stream_end(c);
 		return;
 	}
 	c->cut_body = true;
+	if (strcmp(how, "torn") == 0) {
+		stream_send(c, half, sizeof(half) - 1);
+		conn_end(c, false);
+		return;
+	}
 	conn_kill(c, strcmp(how, "reset") == 0);
 }
 
@@ -251,4 +298,21 @@ stream_drop(const char *how)
 		}
 	}
 	return n;
+}
+
+int
+stream_drop_one(const char *how, unsigned which)
+{
+	struct conn	*c;
+
+	if (counts.streams_open == 0)
+		return 0;
+	which %= (unsigned)counts.streams_open;
+	LIST_FOREACH(c, &conns, all) {
+		if (c->stream == STREAM_GET && which-- == 0) {
+			drop(c, how);
+			return 1;
+		}
+	}
+	return 0;
 }
