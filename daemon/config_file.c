@@ -325,6 +325,23 @@ find_config(char *out, struct config_error *ret_error)
 	    "; write one or name one with --config");
 }
 
+/* After all files have been merged. */
+static int
+finish_all(struct config *c, const char *file, const char *runtime_dir,
+    struct config_error *ret_error)
+{
+	size_t i;
+	int rc;
+
+	memset(ret_error, 0, sizeof(*ret_error));
+	rc = config_finish(c, runtime_dir, ret_error);
+	if (rc < 0 && ret_error->file[0] == '\0')
+		text_escape(ret_error->file, sizeof(ret_error->file), file, strlen(file));
+	for (i = 0; rc == 0 && i < c->nupstreams; i++)
+		rc = compose_headers(&c->upstreams[i], ret_error);
+	return rc;
+}
+
 int
 config_load(const char *file, const char *runtime_dir, struct config *ret, char *ret_file,
     config_warn warn, void *arg, struct config_error *ret_error)
@@ -341,20 +358,43 @@ config_load(const char *file, const char *runtime_dir, struct config *ret, char 
 		rc = merge_file(ret, ret_file, warn, arg, ret_error);
 	if (rc == 0)
 		rc = merge_parts(ret, ret_file, warn, arg, ret_error);
-	if (rc == 0) {
-		memset(ret_error, 0, sizeof(*ret_error));
-		rc = config_finish(ret, runtime_dir, ret_error);
-		if (rc < 0 && ret_error->file[0] == '\0')
-			text_escape(ret_error->file, sizeof(ret_error->file), ret_file,
-			    strlen(ret_file));
-	}
-	for (size_t i = 0; rc == 0 && i < ret->nupstreams; i++)
-		rc = compose_headers(&ret->upstreams[i], ret_error);
+	if (rc == 0)
+		rc = finish_all(ret, ret_file, runtime_dir, ret_error);
 	if (rc < 0)
 		config_free(ret);
 	else
 		read_secrets(ret, warn, arg);
 	return rc;
+}
+
+int
+config_load_text(const char *file, struct slice text, const char *runtime_dir, struct config *ret,
+    config_warn warn, void *arg, struct config_error *ret_error)
+{
+	int rc;
+
+	config_init(ret);
+	memset(ret_error, 0, sizeof(*ret_error));
+	rc = config_parse(ret, file, text.p, text.n, warn, arg, ret_error);
+	if (rc == 0)
+		rc = merge_parts(ret, file, warn, arg, ret_error);
+	if (rc == 0 && runtime_dir != NULL)
+		rc = finish_all(ret, file, runtime_dir, ret_error);
+	if (rc < 0)
+		config_free(ret);
+	return rc;
+}
+
+int
+config_path(const char *file, char *ret_file, struct config_error *ret_error)
+{
+	if (file != NULL)
+		return snprintf(ret_file, PATH_MAX, "%s", file) < PATH_MAX ? 0 :
+		    wrong(ret_error, "", "the path of the config is too long");
+	if (find_config(ret_file, ret_error) < 0 && !home_path("XDG_CONFIG_HOME", ".config",
+	    "mcp-authd/config.json", ret_file, PATH_MAX))
+		snprintf(ret_file, PATH_MAX, SYSTEM_CONFIG "/config.json");
+	return 0;
 }
 
 /* State */

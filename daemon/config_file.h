@@ -18,6 +18,13 @@
  * freed.  line 0 in the error: it concerns the whole file.
  */
 int	config_load(const char *file, const char *runtime_dir, struct config *ret, char *ret_file, config_warn, void *arg, struct config_error *ret_error);
+/*
+ * The same for a text that is to be the main file at `file`: no secrets are
+ * read, and runtime_dir NULL leaves out what config_finish() would say.
+ */
+int	config_load_text(const char *file, struct slice text, const char *runtime_dir, struct config *ret, config_warn, void *arg, struct config_error *ret_error);
+/* The main file that config_load() would read; if there is none, the one to be written (in the home, else in /etc).  0, -EINVAL. */
+int	config_path(const char *file, char *ret_file, struct config_error *ret_error);
 /* "FILE:LINE:COL: what", or less where there is less; `out` holds CONFIG_WORDS bytes. */
 #define CONFIG_WORDS	900
 const char *config_error_words(const struct config_error *, char *out);

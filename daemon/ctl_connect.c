@@ -1,4 +1,4 @@
-/* `mcp-authctl connect`: stdio to an upstream's socket, for clients that can only spawn a command. */
+/* `mcp-authctl connect`: stdio to an upstream's socket, for clients that only spawn commands. */
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -60,7 +60,7 @@ again(int fd, short what)
 	return errno == EAGAIN || errno == EINTR;
 }
 
-/* Bytes through our own memory, where splice(2) has no pipe on either side.  0 at the end, else errno. */
+/* Through our own memory, where splice(2) has no pipe on either side.  0 at the end, else errno. */
 static int
 shovel(int from, int to)
 {
@@ -119,11 +119,12 @@ copy_up(void *arg)
 static enum ctl_exit
 carry(int fd, const char *name)
 {
-	struct copy up = { .from = STDIN_FILENO, .to = fd };
+	static struct copy up;	/* its thread goes on until the process has ended */
 	struct copy down = { .from = fd, .to = STDOUT_FILENO };
 	pthread_t thread;
 	int e;
 
+	up = (struct copy){ .from = STDIN_FILENO, .to = fd };
 	e = pthread_create(&thread, NULL, copy_up, &up);
 	if (e != 0)
 		return ctl_fail(CTL_FAILED, "cannot start a thread: %s", strerror(e));

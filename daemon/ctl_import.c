@@ -367,7 +367,7 @@ write_new(const struct import *im, const char *path, const struct buf *text)
 }
 
 static enum ctl_exit
-back_up(const struct import *im, char out[PATH_MAX + 32])
+back_up(const struct import *im, char out[PATH_MAX + 64])
 {
 	char when[32];
 	time_t now = time(NULL);
@@ -376,7 +376,7 @@ back_up(const struct import *im, char out[PATH_MAX + 32])
 	if (!im->exists)
 		return CTL_OK;
 	strftime(when, sizeof(when), "%Y%m%d%H%M%S", localtime_r(&now, &tm));
-	snprintf(out, PATH_MAX + 32, "%s.bak-%s", im->config, when);
+	snprintf(out, PATH_MAX + 64, "%s.bak-%s", im->config, when);
 	return write_new(im, out, &im->before);
 }
 
@@ -421,7 +421,7 @@ static enum ctl_exit
 replace(const struct import *im)
 {
 	int folder = folder_length(im->config);
-	char temp[PATH_MAX + 32];
+	char temp[PATH_MAX + 64];
 	enum ctl_exit rc;
 
 	snprintf(temp, sizeof(temp), "%.*s.%s.new-%ld", folder, im->config, im->config + folder,
@@ -480,7 +480,7 @@ tell_next(const struct import *im)
 static enum ctl_exit
 write_config(const struct import *im)
 {
-	char backup[PATH_MAX + 32];
+	char backup[PATH_MAX + 64];
 	enum ctl_exit rc;
 
 	if (!im->exists && (rc = make_folder(im->config)) != CTL_OK)

@@ -344,12 +344,12 @@ look(struct watch *w, const sigset_t *mask)
 }
 
 static int
-compose_wish(const struct ctl *c, bool reads, struct buf *out)
+compose_wish(const struct ctl *c, struct buf *out)
 {
 	int e;
 
 	e = buf_addf(out, "{\"device\":%s,\"manual\":%s", c->device ? "true" : "false",
-	    reads ? "true" : "false");
+	    c->no_browser ? "true" : "false");
 	if (c->scope != NULL) {
 		e |= buf_adds(out, ",\"scope\":");
 		e |= buf_addjson(out, c->scope, strlen(c->scope));
@@ -386,7 +386,7 @@ ctl_login(const struct ctl *c)
 	w.name = c->args[0];
 	w.reads = !c->device && (c->no_browser || isatty(STDIN_FILENO));
 	snprintf(target, sizeof(target), "/v1/login/%s", w.name);
-	if (compose_wish(c, w.reads, &body) < 0)
+	if (compose_wish(c, &body) < 0)
 		return ctl_fail(CTL_FAILED, "out of memory");
 	opening.body = (struct slice){ body.p, body.len };
 	catch_signals(&before);
