@@ -155,7 +155,7 @@ help:
 	@echo 'make run           leaves the same set-up running and says what to try'
 	@echo 'make check         every test; make check-asan: the same under ASan and UBSan'
 	@echo 'make check-system  what needs a real system (says what it skips)'
-	@echo 'make check-interop official clients and servers around it, INTEROP_SECONDS=$(INTEROP_SECONDS) of load'
+	@echo 'make check-interop official clients and servers, real logins with a browser, INTEROP_SECONDS=$(INTEROP_SECONDS) of load'
 	@echo 'make soak          long runs, SOAK_SECONDS=$(SOAK_SECONDS); make fuzz: FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make bench         CPU a request beside nginx'
 	@echo 'make install-deps  Debian packages for all of this; make clean'

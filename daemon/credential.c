@@ -505,6 +505,8 @@ credential_rest(struct credential *c)
 {
 	if (c->machine.draining) {
 		credential_refuse_jobs(c);
+		if (refresh_at_rest(&c->machine) && credential_next_job(c))
+			return;
 		if (c->machine.state == REFRESH_IDLE || c->machine.state == REFRESH_VOID)
 			loop_defer(c->loop, on_drained, c);
 		return;
@@ -576,6 +578,7 @@ credential_feed(struct credential *c, enum refresh_event ev)
 		timer_set(&c->retry, out.timer);
 	credential_release_waiters(c, out.actions);
 	credential_job_step(c, out.actions);
+	notify_changed();
 	credential_rest(c);
 }
 

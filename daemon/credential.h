@@ -19,8 +19,8 @@ struct credential *credential_new(struct loop *, struct store *, struct connecto
 void	credential_free(struct credential *);
 /*
  * Contract K: no new transaction begins; one whose request was sent is
- * awaited.  drained(arg) once nothing runs any more (maybe at once, in a
- * later turn).
+ * awaited, and what a login brings is stored, also if it comes later.
+ * drained(arg) once nothing runs any more (maybe at once, in a later turn).
  */
 void	credential_drain(struct credential *, void (*drained)(void *arg), void *arg);
 
@@ -74,6 +74,7 @@ const struct record *credential_record(const struct credential *);
 /* One renewal now, by the grant that needs no person (client credentials, id_jag); as credential_import(). */
 void	credential_renew(struct credential *, credential_done, void *arg);
 bool	credential_login_required(const struct credential *);
+bool	credential_logged_in(const struct credential *);	/* what status calls so */
 
 /* For status: appends one JSON object (no secret in it). 0 or -ENOMEM. */
 int	credential_status(struct credential *, struct buf *out);

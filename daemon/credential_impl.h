@@ -113,7 +113,7 @@ bool	credential_next_job(struct credential *);
 void	credential_job_step(struct credential *, unsigned actions);
 /* The first one has ended; why NULL: well. */
 void	credential_finish_job(struct credential *, const char *why);
-/* The daemon is stopping. */
+/* The daemon is stopping: only a login's token, which was sent for, is still stored (K). */
 void	credential_refuse_jobs(struct credential *);
 void	credential_free_jobs(struct credential *);
 

@@ -141,7 +141,8 @@ credential_job_step(struct credential *c, unsigned actions)
 void
 credential_refuse_jobs(struct credential *c)
 {
-	while (!c->job_runs && !TAILQ_EMPTY(&c->jobs))
+	while (!c->job_runs && !TAILQ_EMPTY(&c->jobs) &&
+	    TAILQ_FIRST(&c->jobs)->work != CREDENTIAL_LOGIN)
 		credential_finish_job(c, "the daemon is stopping");
 }
 

@@ -11,6 +11,14 @@ login_word(const struct credential *c, const struct now *now)
 	return refresh_login_required(&c->machine, now) ? "login_required" : "logged_in";
 }
 
+bool
+credential_logged_in(const struct credential *c)
+{
+	struct now now = loop_now(c->loop);
+
+	return strcmp(login_word(c, &now), "logged_in") == 0;
+}
+
 static const char *
 grant_word(const struct credential *c)
 {

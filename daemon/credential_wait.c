@@ -18,9 +18,10 @@ credential_explain(const struct credential *c, struct failure *f)
 	if (f->reason == REASON_UPSTREAM_UNREACHABLE)
 		words = "the authorization server did not answer properly";
 	else if (f->reason == REASON_LOGIN_REQUIRED && c->machine.refusals > 0)
-		words = "the authorization server refuses this client's configuration";
+		words = "the authorization server refuses this client's configuration: mend the config";
 	else if (f->reason == REASON_BEARER_REJECTED && c->machine.breaker_delay != 0)
 		words = "a fresh token was rejected; trying again soon";
+	f->unattended = f->reason == REASON_LOGIN_REQUIRED && c->machine.renews_itself;
 	snprintf(f->detail, sizeof(f->detail), "%s", words);
 }
 

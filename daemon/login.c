@@ -36,6 +36,7 @@ stop(struct login_run *r)
 	discovery_result_free(&r->found);
 	record_free(r->draft);
 	device_free(&r->device);
+	grant_memory_clear(&r->memory);
 	secret_free(r->url);
 	free(r->wish);
 	free(r->granted);
@@ -49,6 +50,16 @@ answer_browser(struct login_run *r, enum page page, const char *detail)
 {
 	if (r->callback != NULL)
 		callback_answer(r->callback, page, detail);
+}
+
+static void
+on_drained(void *arg)
+{
+	struct login *l = arg;
+
+	if (l->drained != NULL)
+		l->drained(l->drained_arg);
+	l->drained = NULL;
 }
 
 /* The last event is told and everybody is let go.  ended() begins nothing from within. */
@@ -73,6 +84,8 @@ finish(struct login_run *r, enum flow_end end, struct buf *event)
 		w->ended(w->arg, end == FLOW_DONE);
 	}
 	buf_free(event);
+	if (l->policy.stopping)
+		loop_defer(l->loop, on_drained, l);
 }
 
 void
@@ -102,6 +115,15 @@ login_fail(struct login_run *r, const char *reason, const char *hint, const char
 	answer_browser(r, PAGE_FAILED, message);
 	login_event_failed(&event, reason, message, hint);
 	finish(r, FLOW_FAILED, &event);
+}
+
+bool
+login_stopped(struct login_run *r)
+{
+	if (!r->login->policy.stopping)
+		return false;
+	login_fail(r, "draining", NULL, "the daemon is stopping");
+	return true;
 }
 
 /*
@@ -414,6 +436,7 @@ login_configure(struct login *l, const struct config_upstream *config, const str
 	login_logouts_configure(l);
 	if (r == NULL)
 		return;
+	grant_memory_clear(&r->memory);
 	grant_configure(r->grant, config);
 	if (r->discover == NULL)
 		return;
@@ -422,12 +445,34 @@ login_configure(struct login *l, const struct config_upstream *config, const str
 	login_begin(r);
 }
 
+/* A token was asked for, or is there: it would be lost. */
+static bool
+awaits_token(const struct login_run *r)
+{
+	switch (r->step) {
+	case STEP_DISCOVER:
+	case STEP_CLIENT:
+		return false;
+	case STEP_PERSON:
+		return r->grant != NULL;	/* a device's poll */
+	case STEP_TOKEN:
+	case STEP_RENEW:
+	case STEP_SAVE:
+		return true;
+	}
+	abort();
+}
+
 void
-login_drain(struct login *l)
+login_drain(struct login *l, void (*drained)(void *), void *arg)
 {
 	l->policy.stopping = true;
-	if (l->run != NULL && l->run->step != STEP_SAVE)
-		login_fail(l->run, "draining", NULL, "the daemon is stopping");
+	l->drained = drained;
+	l->drained_arg = arg;
+	if (l->run == NULL)
+		loop_defer(l->loop, on_drained, l);
+	else if (!awaits_token(l->run))
+		login_stopped(l->run);
 	login_logouts_stop(l);
 }
 

@@ -58,8 +58,11 @@ int	login_paste(struct login *, const char *text, size_t n, const char **ret_why
 typedef void (*logout_done)(void *arg, const char *why, const char *revoked);
 void	login_logout(struct login *, logout_done, void *arg);
 void	login_logout_forget(struct login *, void *arg);
-/* Contract K. */
-void	login_drain(struct login *);
+/*
+ * Contract K: a flow ends; but one that has asked for its token is awaited,
+ * and the token stored.  drained(arg) in a later turn, once none runs.
+ */
+void	login_drain(struct login *, void (*drained)(void *arg), void *arg);
 /* For status: one JSON object or null. 0 or -ENOMEM. */
 int	login_status(const struct login *, struct buf *out);
 

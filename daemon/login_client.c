@@ -371,7 +371,7 @@ login_client_unknown(struct login_run *r, const char *error)
 		return false;
 	login_drop_client(r);
 	/* H5: the command was run for this need; without it nobody would see the new URL. */
-	if (r->reregistered || (r->commanded && r->login->policy.watchers == 0))
+	if (r->reregistered || r->login->policy.stopping || (r->commanded && r->login->policy.watchers == 0))
 		return false;
 	r->reregistered = true;
 	r->stored = false;

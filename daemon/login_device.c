@@ -26,6 +26,7 @@ start(struct login_run *r, enum grant_kind kind, grant_done done)
 		.device_code = r->device.device_code,
 		.refuse_private = kind == GRANT_DEVICE ? login_refuses_private(r) :
 		    r->found.refuse_private,
+		.memory = &r->memory,
 		.timeout_ms = login_left(r, TOKEN_WAIT),
 	};
 
@@ -65,6 +66,8 @@ on_answer(void *arg, struct grant_reply *reply)
 			login_fail(r, "token", NULL, "%s", reply->why);
 		return;
 	}
+	if (login_stopped(r))
+		return;
 	if (now.boot + r->interval >= r->expires_at)
 		timer_set(&r->poll, MAX(r->expires_at - now.boot, 0));
 	else

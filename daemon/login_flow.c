@@ -360,6 +360,8 @@ login_save(struct login_run *r, struct token_answer *answer)
 static void
 wait_on(struct login_run *r)
 {
+	if (login_stopped(r))
+		return;
 	r->pasted = r->redirected = false;
 	r->step = STEP_PERSON;
 	login_progress(r, "the server knows no such code; still waiting for the login in the browser");
@@ -392,6 +394,7 @@ spend(struct login_run *r, const char *code)
 		.redirect_uri = r->redirect_uri,
 		.verifier = r->verifier,
 		.refuse_private = login_refuses_private(r),
+		.memory = &r->memory,
 		.timeout_ms = login_left(r, TOKEN_WAIT),
 	};
 

@@ -58,6 +58,7 @@ struct login_run {
 	struct timer	 poll;
 
 	struct grant	*grant;
+	struct grant_memory memory;	/* of its token requests: a secret command runs once */
 };
 
 struct logout;
@@ -76,6 +77,8 @@ struct login {
 	struct spawn	*command;
 	struct timer	 limit, tick;
 	char		 last[200];	/* why the latest one failed, "" = it did not; for status */
+	void		(*drained)(void *);	/* NULL: nobody waits for it */
+	void		*drained_arg;
 };
 
 /* --- login.c --- */
@@ -86,6 +89,8 @@ void	login_progress(struct login_run *, const char *fmt, ...) _printf_(2, 3);
 /* The flow has failed, the run is freed.  `reason` is a word of the control API; hint NULL = none. */
 void	login_fail(struct login_run *, const char *reason, const char *hint, const char *fmt, ...) _printf_(4, 5);
 void	login_done(struct login_run *);
+/* Contract K: before anything more is asked for.  true: the daemon stops, the flow has failed. */
+bool	login_stopped(struct login_run *);
 /* ms that one request of the flow may take, `most` at most. */
 int64_t	login_left(const struct login_run *, int64_t most);
 /* A copy; aborts without memory (a few bytes). */

@@ -85,15 +85,14 @@ login_event_link(const struct login_run *r, struct buf *b)
 	return b->len > 0;
 }
 
-/* offline_access has been granted where there is a refresh token, whether or not the server lists it. */
+/* offline_access shows in the refresh token; not every server lists it. */
 static bool
-got_all(const struct login_run *r, const char *asked)
+got_all(const char *granted, const char *asked)
 {
 	struct buf b = BUF_INIT(2 * SCOPE_BYTES);
 	bool all;
 
-	all = scope_union(&b, r->granted, r->brief ? NULL : "offline_access") < 0 ||
-	    scope_contains(b.p, asked);
+	all = scope_union(&b, granted, "offline_access") < 0 || scope_contains(b.p, asked);
 	buf_free(&b);
 	return all;
 }
@@ -104,7 +103,7 @@ login_event_done(const struct login_run *r, struct buf *b)
 	const char *asked = r->draft != NULL ? r->draft->scope : NULL, *words = "logged in";
 	int e = 0;
 
-	if (asked != NULL && r->granted != NULL && !got_all(r, asked))
+	if (asked != NULL && r->granted != NULL && !got_all(r->granted, asked))
 		words = "logged in, but the server granted less than was asked for";
 	else if (r->brief)
 		words = "logged in; the server gave no refresh token, so that a login is needed again "

@@ -4,6 +4,7 @@
  */
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <check.h>
 #include <dirent.h>
@@ -795,6 +796,28 @@ START_TEST(the_code_is_in_no_log_and_no_buffer)
 }
 END_TEST
 
+/* Whoever is on this machine may send what they like, all day. */
+START_TEST(garbage_does_not_fill_the_log)
+{
+	FILE *log = tmpfile();
+	struct browser *b;
+	struct stat st;
+
+	ck_assert_ptr_nonnull(log);
+	ck_assert_int_eq(dup2(fileno(log), STDERR_FILENO), STDERR_FILENO);
+	log_open(LOG_INFO);
+	for (int i = 0; i < 20; i++) {
+		b = open_browser(0);
+		say(b, "GET\n\n");
+		ck_assert(until(ended, b));
+	}
+	fetch(0, "GET", "/elsewhere", NULL, 400);
+	ck_assert_int_eq(fstat(fileno(log), &st), 0);
+	ck_assert_int_eq(st.st_size, 0);
+	fclose(log);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -834,6 +857,7 @@ main(void)
 	tcase_add_test(tc, a_taken_port_says_so);
 	tcase_add_test(tc, other_addresses_are_not_bound);
 	tcase_add_test(tc, the_code_is_in_no_log_and_no_buffer);
+	tcase_add_test(tc, garbage_does_not_fill_the_log);
 	suite_add_tcase(s, tc);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

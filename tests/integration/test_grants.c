@@ -239,6 +239,8 @@ START_TEST(a19_client_credentials)
 {
 	begin();
 	start_machine("client_credentials", "");
+	while (strcmp(status("state"), "\"loading\"") == 0)
+		pause_ms(2);
 	ck_assert_str_eq(status("state"), "\"logged_in\"");
 	begin_session();
 	ck_assert_str_eq(asked("echo"), "");
@@ -270,6 +272,10 @@ START_TEST(a19_refused)
 	ck_assert_str_eq(asked("echo"), "login_required");
 	ck_assert_str_eq(asked("echo"), "login_required");
 	ck_assert_int_eq(wall_count(w, "token.requests"), 1);
+	ck_assert_int_eq(tool(&ask, 9, "echo", NULL, &r, 10000), 0);
+	ck_assert_msg(memmem(r.body.p, r.body.len, "mcp-authctl doctor wall", 23) != NULL &&
+	    memmem(r.body.p, r.body.len, "mcp-authctl login", 17) == NULL, "no login helps: %s", r.body.p);
+	reply_free(&r);
 	ck_assert_ptr_nonnull(strstr(status("last_error"), "invalid_grant"));
 	wall_do(w, "clear", NULL);
 	ck_assert_int_eq(http(a->control, "POST", "/v1/reload", NULL, &r, 10000), 0);

@@ -3,6 +3,7 @@
  * logout, other wishes, who watches (contract H3, H4, H5, K; WIRE A17, A21).
  */
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "logins.h"
@@ -15,14 +16,19 @@ static struct flow *flow;
 static char url[8192];
 
 static void
-begin_flow(const char *wish)
+seen_url(void)
 {
-	const cJSON *e;
+	const cJSON *e = flow_until(flow, "url", PATIENCE);
 
-	flow = flow_begin(a, "wall", wish);
-	e = flow_until(flow, "url", PATIENCE);
 	ck_assert_msg(e != NULL, "%s", flow_said(flow));
 	snprintf(url, sizeof(url), "%s", cJSON_GetObjectItem(e, "url")->valuestring);
+}
+
+static void
+begin_flow(const char *wish)
+{
+	flow = flow_begin(a, "wall", wish);
+	seen_url();
 }
 
 /* top: members beside mcpServers, or NULL. */
@@ -95,21 +101,31 @@ is_logged_in(void)
 	return strcmp(login_status(a, "credential", "state"), "logged_in") == 0;
 }
 
-/* A reload keeps the flow, whatever it changes: limits only, or the upstream itself. */
+/*
+ * A reload keeps the flow, whatever it changes: limits only, or the upstream
+ * itself; in front of the person, or while the server still thinks.
+ */
 START_TEST(h3_reload_keeps_a_flow)
 {
 	static const char *const configs[] = {
 		"{ \"mcpServers\": { \"wall\": { \"url\": \"%s/mcp\" } }, \"limits\": { \"links\": 9 } }",
 		"{ \"mcpServers\": { \"wall\": { \"url\": \"%s/mcp\", \"timeouts\": { \"recovery\": 9 } } } }",
 	};
+	static const char *const slow[][2] = {	/* whose answer is late, and what is said meanwhile */
+		{ "{\"metadata\":{\"delay_ms\":700}}", "metadata" },
+		{ "{\"register\":{\"delay_ms\":700}}", "registering" },
+	};
 
 	start(NULL);
-	if (_i == 2) {		/* in the middle of discovery, over and over */
+	if (_i >= 2) {
+		wall_fault(w, slow[_i - 2][0]);
 		flow = flow_begin(a, "wall", NULL);
-		for (int i = 0; i < 5; i++)
+		while (strstr(flow_said(flow), slow[_i - 2][1]) == NULL)
+			ck_assert_ptr_nonnull(flow_next(flow, PATIENCE));
+		ck_assert_ptr_null(strstr(flow_said(flow), "\"url\""));
+		for (int i = 0; i < 3; i++)
 			reload(configs[i % 2]);
-		flow_free(flow);
-		begin_flow(NULL);
+		seen_url();
 	} else {
 		begin_flow(NULL);
 		reload(configs[_i]);
@@ -140,6 +156,75 @@ START_TEST(k_ends_with_the_daemon)
 	begin_flow(NULL);
 	ck_assert_int_eq(authd_stop(a), 0);
 	fails_with("draining");
+	end();
+}
+END_TEST
+
+/*
+ * K: what was sent is awaited, and stored: a code that is being exchanged, a
+ * device's poll.  A poll that brings nothing is the last one.
+ */
+START_TEST(k_a_token_that_was_asked_for_is_kept)
+{
+	static const char *const wishes[] = { "{\"manual\":true}", "{\"device\":true}",
+	    "{\"device\":true}" };
+	int64_t deadline = now_ms() + PATIENCE;
+	char *good, body[9000];
+
+	start(NULL);
+	wall_fault(w, "{\"token\":{\"hold\":true},\"times\":1}");
+	if (_i == 0) {
+		begin_flow(wishes[_i]);
+		good = browse_location(w, url, PATIENCE);
+		snprintf(body, sizeof(body), "{\"redirect\":\"%s\"}", good);
+		free(good);
+		ck_assert_int_eq(post("/v1/login/wall/redirect", body), 200);
+	} else {
+		flow = flow_begin(a, "wall", wishes[_i]);
+		ck_assert_ptr_nonnull(flow_until(flow, "device", PATIENCE));
+		if (_i == 1)
+			wall_do(w, "device?do=approve", NULL);
+	}
+	ck_assert(wall_wait_is(w, "held", 1, PATIENCE));
+	ck_assert_int_eq(kill(a->pid, SIGTERM), 0);
+	while (authd_ready(a, 0))
+		continue;
+	wall_do(w, "release", NULL);
+	if (_i < 2)
+		ck_assert_msg(flow_until(flow, "done", PATIENCE) != NULL, "%s", flow_said(flow));
+	else
+		fails_with("draining");
+	ck_assert_int_eq(authd_wait(a, PATIENCE), 0);
+	ck_assert_int_eq(wall_count(w, "token.requests"), 1);
+	a = authd_start(w, NULL);
+	while (_i < 2 && !is_logged_in())		/* not while it is being read */
+		ck_assert_int_lt(now_ms(), deadline);
+	ck_assert(_i < 2 || !is_logged_in());
+	end();
+}
+END_TEST
+
+/* A secret command is run once for a login, however often the device polls. */
+START_TEST(a21_one_secret_for_all_polls)
+{
+	char members[600], ran[300];
+	char *text;
+
+	w = world_new(0);
+	snprintf(ran, sizeof(ran), "%s/ran", w->dir);
+	snprintf(members, sizeof(members), "\"oauth\":{\"clientId\":\"dev\","
+	    "\"clientSecretCommand\":[\"/bin/sh\",\"-c\",\"echo x >>%s; echo s3cret-of-dev\"]}", ran);
+	wall_do(w, "client", "{\"client_id\":\"dev\",\"client_secret\":\"s3cret-of-dev\","
+	    "\"method\":\"client_secret_basic\"}");
+	wall_do(w, "set", "{\"device_pending\":2}");
+	world_upstream(w, "wall", members);
+	a = authd_start(w, NULL);
+	flow = flow_begin(a, "wall", "{\"device\":true}");
+	ck_assert_msg(flow_until(flow, "done", PATIENCE) != NULL, "%s", flow_said(flow));
+	ck_assert_int_eq(wall_count(w, "device.polls"), 3);
+	text = file_read(ran, NULL);
+	ck_assert_str_eq(text, "x\n");
+	free(text);
 	end();
 }
 END_TEST
@@ -247,9 +332,11 @@ main(void)
 	int failed;
 
 	tcase_set_timeout(t, 60);
-	tcase_add_loop_test(t, h3_reload_keeps_a_flow, 0, 3);
+	tcase_add_loop_test(t, h3_reload_keeps_a_flow, 0, 4);
 	tcase_add_test(t, h3_ends_with_its_upstream);
 	tcase_add_test(t, k_ends_with_the_daemon);
+	tcase_add_loop_test(t, k_a_token_that_was_asked_for_is_kept, 0, 3);
+	tcase_add_test(t, a21_one_secret_for_all_polls);
 	tcase_add_test(t, h4_logout_ends_a_flow);
 	tcase_add_test(t, h3_another_wish_is_busy);
 	tcase_add_test(t, a21_a_wrong_code_is_no_end);

@@ -97,6 +97,8 @@ START_TEST(e3_one_bad_among_many_at_once)
 			ck_assert_str_eq(reply_reason(&shots[i].reply),
 			    i == 0 ? "bearer_rejected" : "");
 		shots_free(shots, N);
+		/* Somebody proves the newest token: the bad one's alone, twice rejected, is E5's case. */
+		ck_assert_str_eq(call("echo", 5000), "");
 	}
 	end();
 }

@@ -1,18 +1,24 @@
-// A real authorization server: oidc-provider with PKCE, resource indicators,
-// JWT access tokens of a few seconds and refresh tokens that rotate; a second
-// use of one revokes the whole grant.  It keeps a ledger of what was asked.
-//   as.mjs SECONDS		lifetime of an access token
+// A real authorization server: oidc-provider with its own defaults, and
+// registration, the device flow, client credentials, revocation, introspection
+// and resource indicators switched on; JWT access tokens of a few seconds.
+// Refresh tokens rotate, and a second use of one revokes the whole grant.  It
+// keeps a ledger of what was asked.
+//   as.mjs SECONDS [CLIENTS]	lifetime of an access token; further clients, JSON
 import { createServer } from 'node:http';
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import Provider from 'oidc-provider';
 import { listen, serve } from './child.mjs';
+import { walker } from './walker.mjs';
 
 const life = Number(process.argv[2]);
 const client = 'mcp-authd-interop';
 const redirect = 'http://127.0.0.1/callback';
-const ledger = { issued: 0, refreshes: {}, replays: 0, errors: [] };
+const watcher = { id: 'watcher', secret: randomBytes(16).toString('hex') };
+const ledger = { issued: 0, refreshes: {}, replays: 0, errors: [],
+  registrations: [], authorizations: [], tokens: [], revocations: [] };
 const spent = new Set();
-const secrets = new Set();	// every token that was ever given out
+const secrets = new Set();	// whatever no log may show
+const latest = {};		// kind of token -> the one given out last
 
 const server = createServer();
 const issuer = `http://127.0.0.1:${await listen(server)}`;
@@ -25,86 +31,102 @@ const provider = new Provider(issuer, {
     client_id: client, application_type: 'native', token_endpoint_auth_method: 'none',
     grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
     redirect_uris: [redirect],
-  }],
+  }, {
+    client_id: watcher.id, client_secret: watcher.secret, redirect_uris: [], response_types: [], grant_types: [],
+  }, ...JSON.parse(process.argv[3] ?? '[]')],
+  clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+  enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'ES256'] },
   jwks: { keys: [key('rsa', { modulusLength: 2048 }, 'RS256'), key('ec', { namedCurve: 'P-256' }, 'ES256')] },
   cookies: { keys: [randomBytes(16).toString('hex')] },
-  pkce: { required: () => true },
-  rotateRefreshToken: true,
-  issueRefreshToken: () => true,
-  scopes: ['openid', 'mcp'],
-  ttl: { AccessToken: life, RefreshToken: 86400, Grant: 86400, Session: 86400, Interaction: 600, IdToken: 600, AuthorizationCode: 60 },
+  ttl: { AccessToken: life, ClientCredentials: life, RefreshToken: 86400, Grant: 86400, Session: 86400, Interaction: 600,
+    IdToken: 600, AuthorizationCode: 60, DeviceCode: 60 },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   features: {
     devInteractions: { enabled: true },
+    clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
+    introspection: { enabled: true },
+    registration: { enabled: true },
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo: (ctx, resource) => ({
-        scope: 'mcp', audience: resource, accessTokenTTL: life,
+        scope: 'mcp mcp:env', audience: resource, accessTokenTTL: life,
         accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } },
       }),
     },
   },
 });
 
-provider.use(async (ctx, next) => {
-  await next();
-  const p = ctx.oidc?.route === 'token' ? ctx.oidc.params : undefined;
-  for (const k of ['access_token', 'refresh_token', 'id_token']) {
-    if (p && ctx.body?.[k])
-      secrets.add(ctx.body[k]);
+const PRIVATE = ['code', 'state', 'code_verifier', 'device_code', 'client_assertion', 'client_secret',
+  'access_token', 'refresh_token', 'id_token', 'registration_access_token'];
+
+function keepSecrets(o) {
+  for (const k of PRIVATE) {
+    if (typeof o?.[k] === 'string')
+      secrets.add(o[k]);
   }
-  if (p?.grant_type !== 'refresh_token')
+}
+
+function noteToken(ctx, p) {
+  const assertion = p.client_assertion?.split('.')[0];
+  ledger.tokens.push({ grant: p.grant_type, client: ctx.oidc.client?.clientId, resource: p.resource, scope: p.scope,
+    verifier: p.code_verifier !== undefined, granted: ctx.body?.scope, error: ctx.body?.error,
+    alg: assertion && JSON.parse(Buffer.from(assertion, 'base64url')).alg });
+  for (const k of ['access_token', 'refresh_token'])
+    latest[k] = ctx.body?.[k] ?? latest[k];
+  if (p.grant_type !== 'refresh_token')
     return;
   ledger.refreshes[p.resource] = (ledger.refreshes[p.resource] ?? 0) + 1;
   ledger.replays += spent.has(p.refresh_token);
   spent.add(p.refresh_token);
+}
+
+provider.use(async (ctx, next) => {
+  await next();
+  const p = ctx.oidc?.params ?? {};
+  keepSecrets(p);
+  keepSecrets(ctx.body);
+  switch (ctx.oidc?.route) {
+  case 'token':
+    noteToken(ctx, p);
+    break;
+  case 'registration':
+    ledger.registrations.push({ status: ctx.status, asked: ctx.oidc.body, id: ctx.body?.client_id });
+    break;
+  case 'authorization':
+  case 'device_authorization':
+    ledger.authorizations.push({ client: p.client_id, scope: p.scope, resource: p.resource,
+      method: p.code_challenge_method, prompt: p.prompt, redirect: p.redirect_uri });
+    break;
+  case 'revocation':
+    ledger.revocations.push({ status: ctx.status, hint: p.token_type_hint });
+  }
 });
 provider.on('grant.success', () => ledger.issued++);
-provider.on('grant.error', (ctx, e) => ledger.errors.push(`${e.error}: ${e.error_detail ?? e.error_description}`));
+for (const e of ['authorization', 'device_authorization', 'grant', 'registration_create', 'revocation'])
+  provider.on(`${e}.error`, (ctx, x) => ledger.errors.push(`${e}: ${x.error}: ${x.error_detail ?? x.error_description}`));
 provider.on('server_error', (ctx, e) => ledger.errors.push(String(e?.stack)));
 server.on('request', provider.callback());
 
-// A person with a browser: follows redirects, fills in every form.
+// What RFC 7662 says of it.
+async function active(token) {
+  const r = await fetch(`${issuer}/token/introspection`, {
+    method: 'POST', body: new URLSearchParams({ token }),
+    headers: { authorization: `Basic ${btoa(`${watcher.id}:${watcher.secret}`)}` },
+  });
+  return (await r.json()).active;
+}
+
+// A login without the daemon: what a token import takes.
 async function authorize(resource) {
-  const jar = new Map();
-  const go = async (url, form) => {
-    const r = await fetch(url, {
-      redirect: 'manual', method: form ? 'POST' : 'GET', body: form,
-      headers: { cookie: [...jar].map(([k, v]) => `${k}=${v}`).join('; ') },
-    });
-    for (const c of r.headers.getSetCookie()) {
-      const [, k, v] = /^([^=]+)=([^;]*)/.exec(c);
-      if (v === '')
-        jar.delete(k);
-      else
-        jar.set(k, v);
-    }
-    return r;
-  };
   const verifier = randomBytes(32).toString('base64url');
   const state = randomBytes(8).toString('hex');
-  let url = `${issuer}/auth?` + new URLSearchParams({
-    client_id: client, response_type: 'code', redirect_uri: redirect, scope: 'openid mcp', resource, state,
+  const { url } = await walker().visit(`${issuer}/auth?` + new URLSearchParams({
+    client_id: client, response_type: 'code', redirect_uri: redirect, resource, state,
+    scope: 'mcp offline_access', prompt: 'consent',
     code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256',
-  });
-  let form;
-  for (let step = 0; step < 20 && !url.startsWith(redirect); step++) {
-    const r = await go(url, form);
-    form = undefined;
-    if (r.status >= 300 && r.status < 400) {
-      url = new URL(r.headers.get('location'), url).href;
-      continue;
-    }
-    const html = await r.text();
-    const action = /<form[^>]*action="([^"]+)"/.exec(html);
-    if (!action)
-      throw new Error(`${url}: ${r.status}, no form: ${html.slice(0, 2000)}`);
-    form = new URLSearchParams({ login: 'somebody', password: 'anything' });
-    for (const [input] of html.matchAll(/<input[^>]*type="hidden"[^>]*>/g))
-      form.set(/name="([^"]*)"/.exec(input)[1], /value="([^"]*)"/.exec(input)[1]);
-    url = new URL(action[1], url).href;
-  }
+  }), { stop: true });
   const back = new URL(url).searchParams;
   if (back.get('state') !== state || !back.get('code'))
     throw new Error(`no code: ${url}`);
@@ -124,4 +146,5 @@ async function authorize(resource) {
   };
 }
 
-serve({ issuer }, { ledger: () => ledger, authorize, secrets: () => [...secrets] });
+serve({ issuer }, { ledger: () => ledger, authorize, secrets: () => [...secrets],
+  latest: (kind) => latest[kind], active });

@@ -1,11 +1,12 @@
-// The wall in front of an MCP server: lets nothing pass without a good token,
-// relays bytes as they come, counts, and cuts streams when told to.
+// The wall in front of an MCP server: lets nothing pass without a good token
+// of scope mcp, nor the tool get-env without mcp:env; relays bytes as they
+// come, counts, and cuts streams when told to.
 //   guard.mjs TARGET ISSUER AHEAD
 // AHEAD: its clock is that many seconds ahead of everybody's, so that tokens
 // are rejected while their holder has reason to believe in them.
 import http from 'node:http';
 import { createHash } from 'node:crypto';
-import { createLocalJWKSet, jwtVerify } from 'jose';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { listen, serve } from './child.mjs';
 
 const target = new URL(process.argv[2]);
@@ -15,11 +16,10 @@ const agent = new http.Agent({ keepAlive: true, maxSockets: Infinity });
 const counts = { requests: 0, rejected: { POST: 0, GET: 0, DELETE: 0 }, passed: { POST: 0, GET: 0, DELETE: 0 },
   responses: 0, rejectedResponses: 0, resumed: 0, deleted: 0, cut: 0, mostSent: 0, mostPassed: 0, strange: [] };
 const calls = new Map();		// hash of a tools/call -> [sent, passed]
-const known = new Map();		// token -> when it expires
+const known = new Map();		// token -> {until, scope}
 const live = new Set();
 
-const metadata = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
-const keys = createLocalJWKSet(await (await fetch(metadata.jwks_uri)).json());
+let keys;			// the issuer may come up after this
 
 const server = http.createServer({ keepAliveTimeout: 5000 }, handle);
 server.on('clientError', (e, socket) => {
@@ -32,21 +32,40 @@ const origin = `http://127.0.0.1:${await listen(server)}`;
 const resource = `${origin}/mcp`;
 const about = `${origin}/.well-known/oauth-protected-resource/mcp`;
 
-async function good(req) {
+async function verify(token) {
+  if (!keys) {
+    const metadata = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
+    keys = createRemoteJWKSet(new URL(metadata.jwks_uri));
+  }
+  const { payload } = await jwtVerify(token, keys, {
+    issuer, audience: resource, typ: 'at+jwt', clockTolerance: 60 });
+  return { until: payload.exp * 1000, scope: payload.scope?.split(' ') ?? [] };
+}
+
+// The scopes of the request's token; null: it is no good.
+async function held(req) {
   const token = /^Bearer ([\w.~+/-]+=*)$/.exec(req.headers.authorization ?? '')?.[1];
   if (!token)
-    return false;
-  if (!known.has(token)) {
-    try {
-      const { payload } = await jwtVerify(token, keys, {
-        issuer, audience: resource, typ: 'at+jwt', clockTolerance: 60 });
-      known.set(token, payload.exp * 1000);
-    } catch (e) {
-      counts.strange.push(`token: ${e.message}`);
-      return false;
-    }
+    return null;
+  try {
+    if (!known.has(token))
+      known.set(token, await verify(token));
+  } catch (e) {
+    counts.strange.push(`token: ${e.message}`);
+    return null;
   }
-  return Date.now() + ahead < known.get(token);
+  const { until, scope } = known.get(token);
+  return Date.now() + ahead < until ? scope : null;
+}
+
+const needed = (body) => /"name":\s*"get-env"/.test(body) ? 'mcp:env' : 'mcp';
+
+function refuse(res, status, error, words) {
+  res.writeHead(status, {
+    'www-authenticate': `Bearer error="${error}", ${words}, resource_metadata="${about}"`,
+    'content-type': 'application/json',
+  });
+  res.end(JSON.stringify({ error }));
 }
 
 // Contract: no request is sent more than twice, nor let through more than once.
@@ -100,7 +119,7 @@ function relay(req, res, body) {
 async function handle(req, res) {
   if (req.url === '/.well-known/oauth-protected-resource/mcp' || req.url === '/.well-known/oauth-protected-resource') {
     res.setHeader('content-type', 'application/json');
-    res.end(JSON.stringify({ resource, authorization_servers: [issuer], scopes_supported: ['mcp'] }));
+    res.end(JSON.stringify({ resource, authorization_servers: [issuer], scopes_supported: ['mcp', 'mcp:env'] }));
     return;
   }
   const parts = [];
@@ -111,16 +130,18 @@ async function handle(req, res) {
     return;
   }
   const body = Buffer.concat(parts);
-  const ok = await good(req);
+  const scope = await held(req);
+  const need = needed(body.toString());
+  const ok = scope?.includes(need) ?? false;
   counts.requests++;
   counts[ok ? 'passed' : 'rejected'][req.method]++;
   tally(req, body, ok);
+  if (!scope) {
+    refuse(res, 401, 'invalid_token', 'error_description="expired", scope="mcp"');
+    return;
+  }
   if (!ok) {
-    res.writeHead(401, {
-      'www-authenticate': `Bearer error="invalid_token", error_description="expired", resource_metadata="${about}"`,
-      'content-type': 'application/json',
-    });
-    res.end('{"error":"invalid_token"}');
+    refuse(res, 403, 'insufficient_scope', `scope="${need}"`);
     return;
   }
   if (req.method === 'GET' && req.headers['last-event-id'])

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { open, said } from './client.mjs';
 
-const kinds = [
+export const overHttp = [
   { kind: 'v1 legacy', name: 'everything', version: 1, mode: 'legacy' },
   { kind: 'v2 legacy', name: 'everything', version: 2, mode: 'legacy' },
   { kind: 'v2 modern', name: 'modern', version: 2, mode: { pin: '2026-07-28' } },
@@ -69,19 +69,18 @@ async function client(k, count, ends, serial) {
         await pause(Math.random() * 20);
       }
     }));
-    if (!modern)
-      await attempt(() => c.transport.terminateSession());
-    await c.close();
+    await attempt(() => modern ? c.close() : c.leave());
   }
 }
 
-export async function load({ seconds, guards, socket }) {
+// way(kind): what open() takes to get there.
+export async function load({ seconds, guards, kinds, way }) {
   const ends = Date.now() + seconds * 1000;
   const serial = { n: 0 };
   const calls = {};
   const all = kinds.flatMap((k) => {
     calls[k.kind] = { done: 0, failed: 0, times: [] };
-    return Array.from({ length: CLIENTS }, () => client({ ...k, socket: socket(k.name) }, calls[k.kind], ends, serial));
+    return Array.from({ length: CLIENTS }, () => client({ ...k, ...way(k) }, calls[k.kind], ends, serial));
   });
   // GET streams break now and then, and come back with whatever token there is.
   all.push((async () => {

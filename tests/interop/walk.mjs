@@ -1,30 +1,21 @@
 // Every feature once, so that a failure has a name.
 import { open, said } from './client.mjs';
+import { holds, same, step, until } from './scene.mjs';
 
-function same(got, wanted) {
-  if (got !== wanted)
-    throw new Error(`got ${JSON.stringify(got)}, wanted ${JSON.stringify(wanted)}`);
-}
-
-function holds(v, what) {
-  if (!v)
-    throw new Error(what);
-}
-
-// Sessions, GET streams, server requests: revisions up to 2025-11-25.
-export async function walkLegacy({ step, until, guard, socket, version }) {
+// Sessions, GET streams, server requests: revisions up to 2025-11-25.  way:
+// what open() takes; of lines the client does not know its session.
+export async function walkLegacy({ guard, version, name = `v${version} legacy`, ...way }) {
   const uri = 'demo://resource/dynamic/text/1';
-  const name = `v${version} legacy`;
   let c, session;
   const test = (what, f) => step(`${name}: ${what}`, f);
   const live = (method) => guard.ask('live', { method });
 
   await test('initialize', async () => {
-    c = await open({ version, socket });
+    c = await open({ version, ...way });
     session = c.transport.sessionId;
-    holds(session, 'no session');
+    holds(session || way.via, 'no session');
     same(c.client.getServerVersion().name, 'mcp-servers/everything');
-    return c.transport.protocolVersion;
+    return c.transport.protocolVersion ?? '';
   });
   if (!c)
     return;
@@ -43,6 +34,16 @@ export async function walkLegacy({ step, until, guard, socket, version }) {
     const wrong = await c.call('get-sum', { a: 'x' }).catch((e) => ({ isError: true, e }));
     holds(wrong.isError, 'a wrong argument was no error');
     return `${tools.length} listed`;
+  });
+  await test('roots', async () => {
+    holds(said(await c.call('get-roots-list', {})).includes('file:///work'), 'not known there');
+  });
+  await test('logging: a level, and messages on the GET stream', async () => {
+    const before = c.logged.length;
+    await c.client.setLoggingLevel('debug');
+    await c.call('toggle-simulated-logging', {});
+    await until(() => c.logged.length > before);
+    await c.call('toggle-simulated-logging', {});
   });
   await test('prompts', async () => {
     holds((await c.client.listPrompts()).prompts.length > 0, 'none');
@@ -133,20 +134,19 @@ export async function walkLegacy({ step, until, guard, socket, version }) {
   });
   await test('DELETE', async () => {
     const before = (await guard.ask('counts')).deleted;
-    await c.transport.terminateSession();
-    same((await guard.ask('counts')).deleted, before + 1);
-    await c.close();
+    await c.leave();
+    await until(async () => (await guard.ask('counts')).deleted === before + 1);
   });
 }
 
 // POSTs alone: revision 2026-07-28.
-export async function walkModern({ step, until, guard, socket }) {
+export async function walkModern({ guard, name = 'v2 modern', ...way }) {
   const uri = 'demo://resource/dynamic/text/1';
   let c, listening;
-  const test = (what, f) => step(`v2 modern: ${what}`, f);
+  const test = (what, f) => step(`${name}: ${what}`, f);
 
   await test('server/discover', async () => {
-    c = await open({ version: 2, mode: { pin: '2026-07-28' }, socket });
+    c = await open({ version: 2, mode: { pin: '2026-07-28' }, ...way });
     same(c.client.getProtocolEra(), 'modern');
     return c.client.getNegotiatedProtocolVersion?.() ?? '';
   });
@@ -200,7 +200,7 @@ export async function walkModern({ step, until, guard, socket }) {
     await until(async () => await guard.ask('live', { tag: '"long"' }) === 0);
   });
   await test('a legacy client gets the server\'s own error', async () => {
-    const e = await open({ version: 2, mode: 'legacy', socket }).then(() => null, (x) => x);
+    const e = await open({ version: 2, mode: 'legacy', ...way }).then(() => null, (x) => x);
     holds(e, 'it connected');
     return String(e.message).slice(0, 100);
   });

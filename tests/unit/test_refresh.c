@@ -769,6 +769,11 @@ START_TEST(k_draining_begins_nothing)
 	answer(TOKEN_OK, 2, HOUR_MS);
 	feed(refresh_saw_saved(&m, true, &now));		/* awaited and persisted */
 	ck_assert_uint_eq(m.generation, 2);
+	m.login = (struct refresh_facts){ .access = 3, .expires_at = now.wall + HOUR_MS };
+	feed(REFRESH_LOGIN);		/* its token was sent for */
+	feed(REFRESH_DRAIN);
+	ck_assert_int_eq(m.state, REFRESH_LOGIN_LOCKING);
+	ck_assert_uint_eq(out.actions, 0);
 }
 END_TEST
 

@@ -87,8 +87,9 @@
  *	(modulo their number) alone: "cut" (the connection ends inside the
  *	chunked body), "torn" (inside an event), "reset" (RST), "end" (properly).
  *	Answers {"streams": n}.
- * POST /_wall/lose-sessions {"one": K}	Every session, or the Kth alone if it has a
- *	GET stream, with the streams of its requests, is unknown from now on (404).  Answers {"sessions": n}.
+ * POST /_wall/lose-sessions {"one": K, "requests": false}	Every session, or the
+ *	Kth alone if it has a GET stream, is unknown from now on (404), and with
+ *	"requests" the streams of its requests are cut.  Answers {"sessions": n}.
  * POST /_wall/reset	Counters, settings and faults as at the start; tokens
  *	and sessions stay.
  * GET /_wall/counts[?brief=1]	One JSON object; brief leaves "sends" and "executions" out:
@@ -539,8 +540,8 @@ struct session *session_new(void);
 const char *session_id(const struct session *);
 struct session *session_find(const char *id);
 void	session_delete(struct session *);
-int	session_lose(void);			/* how many */
-int	session_lose_one(unsigned which);	/* with its requests' streams */
+int	session_lose(bool requests);			/* how many */
+int	session_lose_one(unsigned which, bool requests);
 void	session_stream(struct conn *, struct session *);	/* GET */
 void	session_listen(struct conn *);				/* subscriptions/listen */
 void	stream_left(struct conn *);		/* the connection of a stream is gone: unlink */

@@ -181,9 +181,10 @@ static void
 wall_lose_sessions(struct conn *c, const cJSON *body)
 {
 	const cJSON	*one = cJSON_GetObjectItemCaseSensitive(body, "one");
+	bool		 requests = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(body, "requests"));
 
 	answer_number(c, "sessions", cJSON_IsNumber(one) ?
-	    session_lose_one((unsigned)one->valueint) : session_lose());
+	    session_lose_one((unsigned)one->valueint, requests) : session_lose(requests));
 }
 
 static void

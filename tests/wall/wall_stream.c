@@ -77,23 +77,39 @@ session_delete(struct session *s)
 	session_free(s);
 }
 
+/* What a server that loses a session forgets with it. */
+static void
+cut_requests(const struct session *s)
+{
+	struct conn	*c, *next;
+
+	for (c = LIST_FIRST(&conns); c != NULL; c = next) {
+		next = LIST_NEXT(c, all);
+		if (c->stream == STREAM_POST && strcmp(c->req.session, s->id) == 0) {
+			c->cut_body = true;
+			conn_kill(c, false);
+		}
+	}
+}
+
 int
-session_lose(void)
+session_lose(bool requests)
 {
 	struct session	*s;
 	int		 n = 0;
 
-	for (; (s = LIST_FIRST(&all)) != NULL; n++)
+	for (; (s = LIST_FIRST(&all)) != NULL; n++) {
+		if (requests)
+			cut_requests(s);
 		session_free(s);
+	}
 	return n;
 }
 
-/* One that has begun properly; a server that loses it has forgotten its streams, too. */
 int
-session_lose_one(unsigned which)
+session_lose_one(unsigned which, bool requests)
 {
 	struct session	*s;
-	struct conn	*c, *next;
 
 	if (counts.sessions_open == 0)
 		return 0;
@@ -102,13 +118,8 @@ session_lose_one(unsigned which)
 		s = LIST_NEXT(s, entry);
 	if (LIST_EMPTY(&s->streams))
 		return 0;
-	for (c = LIST_FIRST(&conns); c != NULL; c = next) {
-		next = LIST_NEXT(c, all);
-		if (c->stream == STREAM_POST && strcmp(c->req.session, s->id) == 0) {
-			c->cut_body = true;
-			conn_kill(c, false);
-		}
-	}
+	if (requests)
+		cut_requests(s);
 	session_free(s);
 	return 1;
 }
