@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "credential_impl.h"
+#include "notify.h"
 #include "scope.h"
 
 /* --- facts --- */

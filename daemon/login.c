@@ -195,7 +195,7 @@ catch_up(void *arg)
 {
 	struct login *l = arg;
 	struct login_watcher *w;
-	struct buf event = BUF_INIT(0);
+	struct buf event = BUF_SECRET(0);	/* the URL */
 
 	TAILQ_FOREACH(w, &l->watchers, entry) {
 		if (w->told)

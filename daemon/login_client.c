@@ -221,7 +221,7 @@ on_registered(void *arg, struct fetch_reply *reply)
 
 	r->fetch = NULL;
 	if (reply->outcome != FETCH_ANSWER) {
-		login_fail(r, "registration", NULL, "the client could not be registered: %s", reply->why);
+		login_fail(r, "registration", LOGIN_THEIRS, "the client could not be registered: %s", reply->why);
 	} else if (drop_scope(r, reply)) {
 		return;
 	} else if (reply->status / 100 != 2) {
@@ -371,7 +371,8 @@ login_client_unknown(struct login_run *r, const char *error)
 		return false;
 	login_drop_client(r);
 	/* H5: the command was run for this need; without it nobody would see the new URL. */
-	if (r->reregistered || r->login->policy.stopping || (r->commanded && r->login->policy.watchers == 0))
+	if (r->reregistered || r->login->policy.stopping ||
+	    (r->commanded && r->login->policy.watchers == 0))
 		return false;
 	r->reregistered = true;
 	r->stored = false;

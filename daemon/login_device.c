@@ -51,7 +51,7 @@ on_answer(void *arg, struct grant_reply *reply)
 		r->interval += SLOWER;
 		break;
 	case DEVICE_DENIED:
-		login_fail(r, "denied", NULL, "the login was refused at the other device");
+		login_fail(r, "denied", LOGIN_DENIED, "the login was refused at the other device");
 		return;
 	case DEVICE_EXPIRED:
 		login_fail(r, "timeout", NULL, "nobody has entered the code in time");
@@ -63,7 +63,7 @@ on_answer(void *arg, struct grant_reply *reply)
 			break;
 		}
 		if (!login_client_unknown(r, reply->answer.error))
-			login_fail(r, "token", NULL, "%s", reply->why);
+			login_fail(r, "token", LOGIN_THEIRS, "%s", reply->why);
 		return;
 	}
 	if (login_stopped(r))
@@ -91,7 +91,7 @@ on_poll(void *arg)
 static void
 show(struct login_run *r)
 {
-	struct buf event = BUF_INIT(0);
+	struct buf event = BUF_SECRET(0);
 	const char *complete = r->device.verification_uri_complete;
 
 	r->step = STEP_PERSON;
@@ -117,7 +117,7 @@ on_started(void *arg, struct grant_reply *reply)
 		r->expires_at = loop_now(r->login->loop).boot + r->device.lifetime;
 		show(r);
 	} else if (!login_client_unknown(r, reply->answer.error)) {
-		login_fail(r, "device", NULL, "%s", reply->why);
+		login_fail(r, "device", LOGIN_THEIRS, "%s", reply->why);
 	}
 }
 

@@ -281,7 +281,7 @@ authorization_url(const struct login_run *r)
 void
 login_ask_person(struct login_run *r)
 {
-	struct buf event = BUF_INIT(0);
+	struct buf event = BUF_SECRET(0);
 
 	if (r->login->policy.kind == FLOW_DEVICE) {
 		login_device_begin(r);
@@ -380,7 +380,7 @@ on_token(void *arg, struct grant_reply *reply)
 	else if (!login_client_unknown(r, reply->answer.error))
 		login_fail(r, "token", strcmp(reply->answer.error, "invalid_client") == 0 &&
 		    !r->draft->registered ? "mend oauth.clientId, its secret or key, or "
-		    "oauth.tokenEndpointAuthMethod" : NULL, "%s", reply->why);
+		    "oauth.tokenEndpointAuthMethod" : LOGIN_THEIRS, "%s", reply->why);
 }
 
 static void
@@ -417,10 +417,10 @@ login_redirected(struct login_run *r, enum redirect_verdict verdict, struct redi
 	} else if (redirect->denied) {
 		if (r->callback != NULL)
 			callback_answer(r->callback, PAGE_DENIED, NULL);
-		login_fail(r, "denied", NULL, "the login was refused in the browser");
+		login_fail(r, "denied", LOGIN_DENIED, "the login was refused in the browser");
 	} else if (!login_client_unknown(r, redirect->error)) {
 		login_fail(r, "refused", strcmp(redirect->error, "invalid_scope") == 0 ?
-		    "mend oauth.scopes; scopes of the last login are asked for again until a logout" : NULL,
+		    "mend oauth.scopes; scopes of the last login are asked for again until a logout" : LOGIN_THEIRS,
 		    "the authorization server refused: %s", redirect->error);
 	}
 }

@@ -23,6 +23,10 @@ enum login_step {
 	STEP_SAVE		/* the credential has it: cannot be stopped any more */
 };
 
+/* The hint where nothing here can be mended. */
+#define LOGIN_THEIRS	"log in again; if it stays so, ask whoever runs the authorization server"
+#define LOGIN_DENIED	"if that was not meant, log in again and allow the access"
+
 /* One flow; its secrets belong to it alone (H3). */
 struct login_run {
 	struct login	*login;
