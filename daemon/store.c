@@ -1,37 +1,8 @@
-#include <sys/inotify.h>
-
 #include <stdio.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "store_impl.h"
-
-#define POLL		(5 * SEC)	/* H2 where inotify cannot see: design 4 */
-#define WATCHED		(IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE | \
-			 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
-#define LOST		(IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)
-
-/* One load, save or delete on its way through the worker. */
-struct job {
-	TAILQ_ENTRY(job) entry;
-	struct store	*store;
-	enum store_result (*run)(struct job *, struct store_why);
-	struct store_key key;
-	char		 stem[STORE_STEM];
-	struct buf	 doc;		/* save */
-	struct store_reply reply;
-	store_done	 done;		/* NULL: forgotten */
-	void		*arg;
-	char		 text[];	/* of the key */
-};
-
-struct watch {
-	LIST_ENTRY(watch) entry;
-	char	 stem[STORE_STEM];
-	void	(*changed)(void *);
-	void	*arg;
-	bool	 due;
-};
 
 void *
 store_alloc(size_t size)
@@ -54,47 +25,26 @@ store_words(struct store_reply *reply)
 /* --- jobs --- */
 
 static void
-job_free(struct job *job)
+job_free(struct store_job *job)
 {
 	TAILQ_REMOVE(&job->store->jobs, job, entry);
 	record_free(job->reply.record);
 	buf_free(&job->doc);
+	free(job->issuer);
+	store_keys_clear(&job->keys);
 	free(job);
 }
 
-static void
-job_run(void *arg)
-{
-	struct job *job = arg;
-
-	job->reply.result = job->run(job, store_words(&job->reply));
-	buf_free(&job->doc);		/* wiped as early as can be */
-}
-
-static void
-job_done(void *arg)
-{
-	struct job *job = arg;
-	store_done done = job->done;
-
-	if (job->reply.result == STORE_OK && job->reply.why[0] != '\0') {
-		log_warn(job->key.name, "store", "%s", job->reply.why);
-		job->reply.why[0] = '\0';
-	}
-	job->done = NULL;
-	if (done != NULL)
-		done(job->arg, &job->reply);
-	job_free(job);
-}
-
-static struct job *
-job_new(struct store *st, const struct store_key *key, store_done done, void *arg)
+struct store_job *
+store_job_new(struct store *st, enum store_op op, const struct store_key *key, store_done done,
+    void *arg)
 {
 	size_t name = strlen(key->name) + 1, url = strlen(key->url) + 1;
-	struct job *job;
+	struct store_job *job;
 
 	job = store_alloc(sizeof(*job) + name + url);
 	job->store = st;
+	job->op = op;
 	job->key.name = memcpy(job->text, key->name, name);
 	job->key.url = memcpy(job->text + name, key->url, url);
 	record_stem(key->name, key->url, job->stem, sizeof(job->stem));
@@ -105,264 +55,393 @@ job_new(struct store *st, const struct store_key *key, store_done done, void *ar
 	return job;
 }
 
-/* To the worker; what cannot go there fails in the next settling. */
+void
+store_job_print(struct store_job *job, const struct record *rec)
+{
+	int r;
+
+	job->doc = BUF_SECRET(RECORD_BYTES);
+	r = record_print(rec, &job->doc);
+	if (r == 0 && rec->issuer != NULL && (job->issuer = strdup(rec->issuer)) == NULL)
+		r = -ENOMEM;
+	job->unprintable = r != 0;
+	if (r != 0)
+		snprintf(job->reply.why, sizeof(job->reply.why), r == -ENOMEM ? "out of memory" :
+		    "a credential that could not be read back is not written");
+}
+
+void
+store_job_end(void *arg)
+{
+	struct store_job *job = arg;
+	store_done done = job->done;
+	struct store *st = job->store;
+	char stem[STORE_STEM];
+
+	if (job->reply.result == STORE_OK && job->reply.why[0] != '\0') {
+		log_warn(job->key.name, "store", "%s", job->reply.why);
+		job->reply.why[0] = '\0';
+	}
+	job->done = NULL;
+	if (done != NULL)
+		done(job->arg, &job->reply);
+	memcpy(stem, job->stem, sizeof(stem));
+	job_free(job);
+	store_lock_settle(st, stem);
+	if (st->move != NULL && !store_busy(st))
+		store_move_idle(st);
+}
+
 static void
-job_give(struct job *job)
+job_run(void *arg)
 {
-	if (job->run != NULL && worker_give(job->store->worker, job_run, job_done, job) == 0)
+	struct store_job *job = arg;
+
+	job->reply.result = job->run(job, store_words(&job->reply));
+	buf_free(&job->doc);		/* wiped as early as can be */
+}
+
+/* What cannot go there fails in the next settling. */
+void
+store_job_give(struct store_job *job)
+{
+	if (worker_give(job->store->worker, job_run, store_job_end, job) == 0)
 		return;
+	job->reply.result = STORE_FAILED;
 	snprintf(job->reply.why, sizeof(job->reply.why), "out of memory");
-	loop_defer(job->store->loop, job_done, job);
+	loop_defer(job->store->loop, store_job_end, job);
 }
 
-static enum store_result
-run_load(struct job *job, struct store_why why)
+void
+store_job_begin(struct store_job *job, const struct store_backend *backend)
 {
-	struct store *st = job->store;
-
-	return st->backend->load(st->state, &job->key, job->stem, &job->reply.record, why);
+	job->backend = backend;
+	if (job->unprintable)
+		loop_defer(job->store->loop, store_job_end, job);
+	else
+		backend->begin(job);
 }
 
-static enum store_result
-run_save(struct job *job, struct store_why why)
+/* To the backend in use, as soon as there is one and nobody holds the calls. */
+static void
+job_start(struct store_job *job)
 {
-	struct store *st = job->store;
-
-	return st->backend->save(st->state, &job->key, job->stem, &job->doc, why);
+	if (job->store->backend != NULL && !job->store->held)
+		store_job_begin(job, job->store->backend);
 }
 
-static enum store_result
-run_delete(struct job *job, struct store_why why)
+bool
+store_busy(const struct store *st)
 {
-	struct store *st = job->store;
+	const struct store_job *job;
 
-	return st->backend->remove(st->state, job->stem, why);
+	TAILQ_FOREACH(job, &st->jobs, entry)
+		if (!job->own && job->backend != NULL)
+			return true;
+	return false;
+}
+
+void
+store_go_on(struct store *st)
+{
+	struct store_job *job;
+
+	TAILQ_FOREACH(job, &st->jobs, entry)
+		if (job->backend == NULL)
+			job_start(job);
 }
 
 void
 store_load(struct store *st, const struct store_key *key, store_done done, void *arg)
 {
-	struct job *job = job_new(st, key, done, arg);
-
-	job->run = run_load;
-	job_give(job);
-}
-
-static enum store_result
-run_unprintable(_unused_ struct job *job, struct store_why why)
-{
-	snprintf(why.text, why.size, "a credential that could not be read back is not written");
-	return STORE_FAILED;
+	job_start(store_job_new(st, STORE_LOAD, key, done, arg));
 }
 
 void
 store_save(struct store *st, const struct store_key *key, const struct record *rec,
     store_done done, void *arg)
 {
-	struct job *job = job_new(st, key, done, arg);
-	int r;
+	struct store_job *job = store_job_new(st, STORE_SAVE, key, done, arg);
 
-	job->doc = BUF_SECRET(RECORD_BYTES);
-	r = record_print(rec, &job->doc);
-	if (r == 0)
-		job->run = run_save;
-	else if (r != -ENOMEM)
-		job->run = run_unprintable;
-	job_give(job);
+	store_job_print(job, rec);
+	job_start(job);
 }
 
 void
 store_delete(struct store *st, const struct store_key *key, store_done done, void *arg)
 {
-	struct job *job = job_new(st, key, done, arg);
-
-	job->run = run_delete;
-	job_give(job);
+	job_start(store_job_new(st, STORE_REMOVE, key, done, arg));
 }
 
 void
 store_forget(struct store *st, void *arg)
 {
-	struct job *job;
+	struct store_job *job;
 
 	TAILQ_FOREACH(job, &st->jobs, entry)
 		if (job->arg == arg)
 			job->done = NULL;
 	store_lock_forget(st, arg);
+	store_move_forget(st, arg);
 }
 
-/* --- watches --- */
+/* --- files --- */
 
-static void
-all_changed(struct store *st)
+static enum store_result
+run_files(struct store_job *job, struct store_why why)
 {
-	struct watch *w;
+	struct store *st = job->store;
+	struct store_files *f = job->backend->kind == CONFIG_STORE_FILE ? &st->plain : &st->sealed;
 
-	LIST_FOREACH(w, &st->watches, entry)
-		w->due = true;
+	switch (job->op) {
+	case STORE_LOAD:
+		return store_file_load(f, &job->key, job->stem, &job->reply.record, why);
+	case STORE_SAVE:
+		return store_file_save(f, &job->key, job->stem, &job->doc, job->issuer, why);
+	case STORE_REMOVE:
+		return store_file_remove(f, &job->key, job->stem, why);
+	case STORE_LIST:
+		return store_file_list(f, &job->keys, why);
+	}
+	abort();
 }
 
-/* Tells them; each may set or end any watch. */
 static void
-tell_watches(struct store *st)
+files_begin(struct store_job *job)
 {
-	struct watch *w;
+	job->run = run_files;
+	store_job_give(job);
+}
 
-	for (w = LIST_FIRST(&st->watches); w != NULL; ) {
-		if (!w->due) {
-			w = LIST_NEXT(w, entry);
-			continue;
-		}
-		w->due = false;
-		w->changed(w->arg);
-		w = LIST_FIRST(&st->watches);
+static const struct store_backend file_backend = { "file", CONFIG_STORE_FILE, files_begin };
+static const struct store_backend encrypted_backend = {
+	"encrypted", CONFIG_STORE_ENCRYPTED, files_begin
+};
+
+/* --- the keyring --- */
+
+static enum store_result
+run_elsewhere(struct store_job *job, struct store_why why)
+{
+	const char *where = store_dir_elsewhere(job->store->dir, job->stem, "");
+
+	if (where == NULL)
+		return STORE_GONE;
+	store_say(why, STORE_ELSEWHERE, where, where);
+	return STORE_BAD;
+}
+
+static void
+take_reply(struct store_job *job, const struct keyring_reply *r)
+{
+	job->reply.result = r->result;
+	snprintf(job->reply.why, sizeof(job->reply.why), "%s", r->why);
+}
+
+/* The record that the item holds; NULL: BAD or FAILED with words. */
+static struct record *
+item_record(struct store_job *job, const struct buf *secret, int *ret_err)
+{
+	const char *words = "";
+	struct record *rec;
+
+	*ret_err = 0;
+	rec = record_parse(secret->p, secret->len, ret_err, &words);
+	if (rec != NULL && !store_is_of(rec, &job->key, job->stem)) {
+		record_free(rec);
+		rec = NULL;
+		*ret_err = -EBADMSG;
+		words = "it belongs to another upstream";
+	}
+	job->reply.result = rec != NULL ? STORE_OK : *ret_err == -ENOMEM ? STORE_FAILED : STORE_BAD;
+	if (rec == NULL)
+		snprintf(job->reply.why, sizeof(job->reply.why), "the keyring's item is unreadable: %s",
+		    words);
+	return rec;
+}
+
+static void
+item_loaded(void *arg, struct keyring_reply *r)
+{
+	struct store_job *job = arg;
+	int err;
+
+	take_reply(job, r);
+	if (r->result == STORE_OK)
+		job->reply.record = item_record(job, &r->secret, &err);
+	if (r->result == STORE_GONE) {		/* C4: or has it only never come here? */
+		job->run = run_elsewhere;
+		store_job_give(job);
+	} else
+		store_job_end(job);
+}
+
+static void
+item_done(void *arg, struct keyring_reply *r)
+{
+	struct store_job *job = arg;
+
+	if (r->result != STORE_OK || job->op != STORE_SAVE)
+		take_reply(job, r);
+	else
+		job->reply.result = STORE_OK;
+	buf_free(&job->doc);
+	store_job_end(job);
+}
+
+/* I7: what a newer version wrote stays; the unreadable is replaced, and that is said. */
+static void
+item_checked(void *arg, struct keyring_reply *r)
+{
+	struct store_job *job = arg;
+	int err = 0;
+
+	take_reply(job, r);
+	if (r->result == STORE_OK)
+		record_free(item_record(job, &r->secret, &err));
+	if (r->result == STORE_FAILED || r->result == STORE_TIMEOUT || r->result == STORE_BAD ||
+	    err == -ENOTSUP || err == -ENOMEM) {
+		job->reply.result = STORE_FAILED;
+		store_job_end(job);
+		return;
+	}
+	if (err == 0)
+		job->reply.why[0] = '\0';
+	keyring_save(job->store->keyring, &job->key, job->doc.p, job->doc.len, item_done, job);
+}
+
+static void
+items_listed(void *arg, enum store_result result, const struct store_key *keys, size_t n,
+    const char *why)
+{
+	struct store_job *job = arg;
+	size_t i;
+
+	job->reply.result = result;
+	if (result != STORE_OK)
+		snprintf(job->reply.why, sizeof(job->reply.why), "%s", why);
+	for (i = 0; result == STORE_OK && i < n; i++)
+		store_key_add(&job->keys, keys[i].name, keys[i].url);
+	store_job_end(job);
+}
+
+static void
+keyring_begin(struct store_job *job)
+{
+	struct keyring *k = job->store->keyring;
+
+	switch (job->op) {
+	case STORE_LOAD:
+		keyring_load(k, &job->key, item_loaded, job);
+		break;
+	case STORE_SAVE:
+		keyring_load(k, &job->key, item_checked, job);
+		break;
+	case STORE_REMOVE:
+		keyring_delete(k, &job->key, item_done, job);
+		break;
+	case STORE_LIST:
+		keyring_list(k, items_listed, job);
+		break;
 	}
 }
 
-/* STEM.json: a watch; STEM.lock: those who wait for it.  Temp files are nobody's. */
-static void
-name_changed(struct store *st, const char *name)
-{
-	char stem[STORE_STEM];
-	const char *dot = strchr(name, '.');
-	struct watch *w;
+static const struct store_backend keyring_backend = {
+	"keyring", CONFIG_STORE_KEYRING, keyring_begin
+};
 
-	if (dot == NULL || (size_t)(dot - name) >= sizeof(stem))
-		return;
-	memcpy(stem, name, (size_t)(dot - name));
-	stem[dot - name] = '\0';
-	if (strcmp(dot, ".lock") == 0)
-		store_lock_news(st, stem);
-	if (strcmp(dot, ".json") != 0)
-		return;
-	LIST_FOREACH(w, &st->watches, entry)
-		if (strcmp(w->stem, stem) == 0)
-			w->due = true;
-}
-
-/* The directory is gone from where it was; should it come back, only polling will tell. */
-static void
-saw_event(struct store *st, const struct inotify_event *ev)
-{
-	if ((ev->mask & (IN_Q_OVERFLOW | LOST)) == 0) {
-		if (ev->len > 0)
-			name_changed(st, ev->name);
-		return;
-	}
-	all_changed(st);
-	store_lock_news_all(st);
-	if ((ev->mask & LOST) != 0 && st->poll.at == 0)
-		timer_set(&st->poll, POLL);
-}
+const struct store_backend *const store_backends[CONFIG_STORE_KEYRING + 1] = {
+	[CONFIG_STORE_FILE] = &file_backend,
+	[CONFIG_STORE_ENCRYPTED] = &encrypted_backend,
+	[CONFIG_STORE_KEYRING] = &keyring_backend
+};
 
 static void
-news_fired(int fd, _unused_ short what, void *arg)
+items_changed(void *arg)
 {
-	_Alignas(struct inotify_event) char buf[16 * KIB];
-	const struct inotify_event *ev;
 	struct store *st = arg;
-	ssize_t n;
-	char *p;
 
-	while ((n = read(fd, buf, sizeof(buf))) > 0) {
-		for (p = buf; p < buf + n; p += sizeof(*ev) + ev->len) {
-			ev = (const struct inotify_event *)(void *)p;
-			saw_event(st, ev);
-		}
-	}
-	tell_watches(st);
+	if (st->backend == &keyring_backend)
+		store_watch_all(st);
+	else if (st->backend != NULL)
+		store_drift_look(st);
+}
+
+struct keyring *
+store_need_keyring(struct store *st)
+{
+	if (st->keyring == NULL && (st->keyring = keyring_open(st->loop, st->bus)) != NULL)
+		keyring_watch(st->keyring, items_changed, st);
+	return st->keyring;
+}
+
+/* --- which backend --- */
+
+void
+store_pin(struct store *st, enum config_backend kind, const char *how)
+{
+	st->backend = store_backends[kind];
+	st->how = how;
+	store_go_on(st);
+	store_drift_look(st);
 }
 
 static void
-poll_fired(void *arg)
+keyring_is_known(void *arg)
 {
 	struct store *st = arg;
+	enum keyring_state state = keyring_state(st->keyring);
+	bool key = st->sealed.keys != NULL;
 
-	timer_set(&st->poll, POLL);
-	all_changed(st);
-	tell_watches(st);
+	if (state == KEYRING_READY)
+		store_pin(st, CONFIG_STORE_KEYRING, "auto: a keyring answers and is unlocked");
+	else if (key)
+		store_pin(st, CONFIG_STORE_ENCRYPTED, state == KEYRING_LOCKED ?
+		    "auto: the keyring is locked, and a key is configured" :
+		    "auto: there is no keyring, and a key is configured");
+	else
+		store_pin(st, CONFIG_STORE_FILE, state == KEYRING_LOCKED ?
+		    "auto: the keyring is locked, and no key is configured" :
+		    "auto: there is no keyring, and no key is configured");
+	log_info(NULL, "store", "credentials are kept in the %s store (%s)", st->backend->name,
+	    st->how);
 }
 
-static struct watch *
-find_watch(struct store *st, const char *stem)
+/* false: no memory. */
+static bool
+choose(struct store *st, enum config_backend wanted)
 {
-	struct watch *w;
-
-	LIST_FOREACH(w, &st->watches, entry)
-		if (strcmp(w->stem, stem) == 0)
-			return w;
-	return NULL;
-}
-
-int
-store_watch(struct store *st, const struct store_key *key, void (*changed)(void *), void *arg)
-{
-	char stem[STORE_STEM];
-	struct watch *w;
-
-	record_stem(key->name, key->url, stem, sizeof(stem));
-	w = find_watch(st, stem);
-	if (changed == NULL) {
-		if (w != NULL)
-			LIST_REMOVE(w, entry);
-		free(w);
-		return 0;
-	}
-	if (w == NULL) {
-		w = calloc(1, sizeof(*w));
-		if (w == NULL)
-			return -ENOMEM;
-		memcpy(w->stem, stem, sizeof(stem));
-		LIST_INSERT_HEAD(&st->watches, w, entry);
-	}
-	w->changed = changed;
-	w->arg = arg;
-	return 0;
+	if ((wanted == CONFIG_STORE_AUTO || wanted == CONFIG_STORE_KEYRING) &&
+	    store_need_keyring(st) == NULL)
+		return false;
+	if (wanted == CONFIG_STORE_AUTO)
+		keyring_settled(st->keyring, keyring_is_known, st);
+	else
+		store_pin(st, wanted, "as configured");
+	return true;
 }
 
 /* --- opening and closing --- */
 
-/* By descriptor, so that it is the directory that was checked; -1 if there is to be polling. */
-static int
-watch_directory(struct store *st)
+static bool
+open_files(struct store *st, const struct store_options *o, struct store_why why)
 {
-	char path[64];
-	int fd;
-
-	fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (fd == -1)
-		return -1;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", st->backend->directory(st->state));
-	if (inotify_add_watch(fd, path, WATCHED) == -1 &&
-	    inotify_add_watch(fd, st->path, WATCHED) == -1) {
-		close(fd);
-		return -1;
+	if (o->backend == CONFIG_STORE_ENCRYPTED && o->key_file == NULL) {
+		store_say(why, "store.backend is \"encrypted\": set store.keyFile or "
+		    "store.keyCredential, too");
+		return false;
 	}
-	return fd;
-}
-
-/* 0, or -1 without memory. */
-static int
-start_watching(struct store *st)
-{
-	timer_init(&st->poll, st->loop, poll_fired, st);
-	st->inotify = watch_directory(st);
-	if (st->inotify == -1)
-		log_warn(NULL, "store", "no inotify for %s (%s): looking every %lld s", st->path,
-		    strerrordesc_np(errno), POLL / SEC);
-	if (st->inotify == -1 || st->backend->polled(st->state))
-		timer_set(&st->poll, POLL);
-	if (st->inotify == -1)
-		return 0;
-	st->news = event_new(st->loop->base, st->inotify, EV_READ | EV_PERSIST, news_fired, st);
-	if (st->news == NULL)
-		return -1;
-	event_priority_set(st->news, LOOP_FIRST);
-	return event_add(st->news, NULL);
+	st->dir = store_dir_open(o->path, o->allow_network_fs, why);
+	st->plain = (struct store_files){ .dir = st->dir, .codec = &store_plain };
+	st->sealed = (struct store_files){ .dir = st->dir, .codec = &store_sealed };
+	if (st->dir == NULL || o->key_file == NULL)
+		return st->dir != NULL;
+	st->sealed.keys = store_keys_open(o->key_file, o->key_is_credential, st->dir, why);
+	return st->sealed.keys != NULL;
 }
 
 struct store *
-store_open(struct loop *loop, const char *path, bool allow_network_fs, char *why, size_t size)
+store_open(struct loop *loop, const struct store_options *o, char *why, size_t size)
 {
 	struct store_why said = { why, size };
 	struct store *st;
@@ -372,22 +451,26 @@ store_open(struct loop *loop, const char *path, bool allow_network_fs, char *why
 	if (st == NULL)
 		return NULL;
 	st->loop = loop;
-	st->backend = &store_file;
 	st->lock_wait = LOCK_WAIT;
 	st->inotify = -1;
 	TAILQ_INIT(&st->jobs);
 	TAILQ_INIT(&st->locks);
 	LIST_INIT(&st->watches);
-	st->path = strdup(path);
-	if (st->path != NULL)
-		st->state = st->backend->open(path, allow_network_fs, said);
-	if (st->state == NULL || start_watching(st) == -1) {
+	st->path = strdup(o->path);
+	st->bus = o->bus != NULL ? strdup(o->bus) : NULL;
+	if (st->path == NULL || (o->bus != NULL && st->bus == NULL) || !open_files(st, o, said) ||
+	    store_watch_start(st) == -1) {
 		store_close(st);
 		return NULL;
 	}
 	st->worker = worker_new(loop);
 	if (st->worker == NULL) {
 		snprintf(why, size, "cannot start a thread: %s", strerrordesc_np(errno));
+		store_close(st);
+		return NULL;
+	}
+	if (!choose(st, o->backend)) {
+		snprintf(why, size, "out of memory");
 		store_close(st);
 		return NULL;
 	}
@@ -398,37 +481,32 @@ store_open(struct loop *loop, const char *path, bool allow_network_fs, char *why
 void
 store_close(struct store *st)
 {
-	struct watch *w;
-	struct job *job;
+	struct store_job *job;
 
 	if (st == NULL)
 		return;
 	worker_free(st->worker);
+	keyring_close(st->keyring);
 	while ((job = TAILQ_FIRST(&st->jobs)) != NULL) {
 		loop_undefer(st->loop, job);
 		job_free(job);
 	}
 	store_lock_close(st);
-	while ((w = LIST_FIRST(&st->watches)) != NULL) {
-		LIST_REMOVE(w, entry);
-		free(w);
-	}
-	if (st->poll.loop != NULL)
-		timer_clear(&st->poll);
-	if (st->news != NULL)
-		event_free(st->news);
-	if (st->inotify != -1)
-		close(st->inotify);
-	if (st->state != NULL)
-		st->backend->close(st->state);
+	store_move_close(st);		/* holds locks that are now nobody's but its own */
+	store_watch_close(st);
+	store_drift_close(st);
+	store_crypt_forget(&st->sealed);
+	store_keys_close(st->sealed.keys);
+	store_dir_close(st->dir);
 	free(st->path);
+	free(st->bus);
 	free(st);
 }
 
 const char *
 store_backend(const struct store *st)
 {
-	return st->backend->name;
+	return st->backend != NULL ? st->backend->name : "auto";
 }
 
 struct worker *
@@ -441,4 +519,25 @@ const char *
 store_path(const struct store *st)
 {
 	return st->path;
+}
+
+static int
+add_text(struct buf *b, const char *before, const char *text)
+{
+	int e = buf_adds(b, before);
+
+	return e | buf_addjson(b, text, strlen(text));
+}
+
+int
+store_status(const struct store *st, struct buf *b)
+{
+	int e;
+
+	e = add_text(b, "{\"backend\":", store_backend(st));
+	e |= add_text(b, ",\"resolved\":", st->how != NULL ? st->how : "not yet: the keyring is asked");
+	e |= add_text(b, ",\"path\":", st->path);
+	e |= buf_adds(b, ",\"drift\":");
+	e |= store_drift_print(st, b);
+	return e | buf_adds(b, "}");
 }

@@ -6,14 +6,14 @@
 #include <unistd.h>
 
 #include "bounds.h"
-#include "store_file_dir.h"
+#include "store_file.h"
 
-#define NAME_TRIES	1000	/* names of temp files left by a namesake in another container */
+#define BAD_TRIES	1000	/* entries of one key set aside within a second */
 
 /* --- set-aside entries --- */
 
 struct stem_visit {
-	const char	*prefix;	/* STEM.json.bad- */
+	const char	*prefix;	/* STEM.SUFFIX.bad- */
 	char		 name[STORE_NAME * 2];
 };
 
@@ -42,9 +42,9 @@ remove_prefix(struct store_dir *dir, const char *name, void *arg)
 	return 0;
 }
 
-/* STEM.json.bad-TIME, or with -N behind it if that is taken. */
+/* STEM.SUFFIX.bad-TIME, or with -N behind it if that is taken. */
 static int
-free_bad_name(struct store_dir *dir, const char *stem, char *out, size_t size)
+free_bad_name(struct store_files *f, const char *stem, char *out, size_t size)
 {
 	char when[32];
 	struct stat st;
@@ -55,24 +55,31 @@ free_bad_name(struct store_dir *dir, const char *stem, char *out, size_t size)
 	now = time(NULL);
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
-	snprintf(out, size, "%s.json.bad-%s", stem, when);
-	for (n = 1; n < NAME_TRIES; n++) {
-		if (fstatat(dir->fd, out, &st, AT_SYMLINK_NOFOLLOW) == -1)
+	snprintf(out, size, "%s%s.bad-%s", stem, f->codec->suffix, when);
+	for (n = 1; n < BAD_TRIES; n++) {
+		if (fstatat(f->dir->fd, out, &st, AT_SYMLINK_NOFOLLOW) == -1)
 			return errno == ENOENT ? 0 : -1;
-		snprintf(out, size, "%s.json.bad-%s-%d", stem, when, n);
+		snprintf(out, size, "%s%s.bad-%s-%d", stem, f->codec->suffix, when, n);
 	}
 	errno = EEXIST;
 	return -1;
 }
 
+static void
+entry_name(const struct store_files *f, const char *stem, char name[STORE_NAME])
+{
+	snprintf(name, STORE_NAME, "%s%s", stem, f->codec->suffix);
+}
+
 /* Renames the entry.  Its lock is held: nobody has replaced it since it was read. */
 static enum store_result
-set_aside(struct store_dir *dir, const char *stem, const char *fault, struct store_why why)
+set_aside(struct store_files *f, const char *stem, const char *fault, struct store_why why)
 {
 	char name[STORE_NAME], bad[STORE_NAME];
+	struct store_dir *dir = f->dir;
 
-	snprintf(name, sizeof(name), "%s.json", stem);
-	if (free_bad_name(dir, stem, bad, sizeof(bad)) == -1 ||
+	entry_name(f, stem, name);
+	if (free_bad_name(f, stem, bad, sizeof(bad)) == -1 ||
 	    renameat(dir->fd, name, dir->fd, bad) == -1) {
 		store_say(why, "%s/%s is unreadable (%s) and cannot be set aside: %s", dir->path,
 		    name, fault, strerrordesc_np(errno));
@@ -85,37 +92,28 @@ set_aside(struct store_dir *dir, const char *stem, const char *fault, struct sto
 
 /* --- loading --- */
 
-/* 0, or -1 with errno; EFBIG for what cannot be a record. */
-static int
-read_all(int fd, struct buf *out)
+bool
+store_is_of(const struct record *rec, const struct store_key *key, const char *stem)
 {
-	ssize_t n;
-	int r;
+	char own[STORE_STEM];
 
-	for (;;) {
-		if ((r = buf_reserve(out, out->len == 0 ? 4 * KIB : 1)) < 0) {
-			errno = r == -EMSGSIZE ? EFBIG : ENOMEM;
-			return -1;
-		}
-		n = read(fd, out->p + out->len, out->cap - out->len - 1);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return (int)n;
-		out->len += (size_t)n;
-		out->p[out->len] = '\0';
-	}
+	if (key != NULL)
+		return strcmp(rec->name, key->name) == 0 && strcmp(rec->url, key->url) == 0;
+	record_stem(rec->name, rec->url, own, sizeof(own));
+	return strcmp(own, stem) == 0;
 }
 
 /* ENOENT of an entry: a logout, or something that must not be taken for one (C4)? */
 static enum store_result
-why_absent(struct store_dir *dir, const char *stem, struct store_why why)
+why_absent(struct store_files *f, const char *stem, struct store_why why)
 {
+	struct store_dir *dir = f->dir;
 	char prefix[STORE_NAME];
 	struct stem_visit v = { .prefix = prefix };
+	const char *elsewhere;
 	int r;
 
-	snprintf(prefix, sizeof(prefix), "%s.json.bad-", stem);
+	snprintf(prefix, sizeof(prefix), "%s%s.bad-", stem, f->codec->suffix);
 	r = store_dir_each(dir, find_prefix, &v);
 	if (!store_dir_same(dir, why))
 		return STORE_FAILED;
@@ -126,18 +124,23 @@ why_absent(struct store_dir *dir, const char *stem, struct store_why why)
 		    dir->path, v.name);
 		return STORE_BAD;
 	}
-	return STORE_GONE;
+	elsewhere = store_dir_elsewhere(dir, stem, f->codec->suffix);
+	if (elsewhere == NULL)
+		return STORE_GONE;
+	store_say(why, STORE_ELSEWHERE, elsewhere, elsewhere);
+	return STORE_BAD;
 }
 
 /* Reads the entry's bytes.  OK; GONE if there is no such file; BAD if I6 forbids to read it. */
 static enum store_result
-read_entry(struct store_dir *dir, const char *stem, struct buf *out, struct store_why why)
+read_entry(struct store_files *f, const char *stem, struct buf *out, struct store_why why)
 {
-	char name[STORE_NAME];
+	struct store_dir *dir = f->dir;
 	enum store_result result = STORE_OK;
+	char name[STORE_NAME];
 	int fd;
 
-	snprintf(name, sizeof(name), "%s.json", stem);
+	entry_name(f, stem, name);
 	fd = store_dir_openat(dir, name, O_RDONLY, "open", why);
 	if (fd == -1 && errno == ENOENT) {
 		store_say(why, "%s", "");
@@ -145,47 +148,36 @@ read_entry(struct store_dir *dir, const char *stem, struct buf *out, struct stor
 	}
 	if (fd == -1)
 		return errno == EPERM || errno == ELOOP ? STORE_BAD : STORE_FAILED;
-	if (read_all(fd, out) == -1 && errno != EFBIG)
+	if (store_read_all(fd, out) == -1 && errno != EFBIG)
 		result = store_failed(dir, name, "read", why);
 	close(fd);
 	return result;
 }
 
-static bool
-right_key(const struct record *rec, const struct store_key *key)
-{
-	return strcmp(rec->name, key->name) == 0 && strcmp(rec->url, key->url) == 0;
-}
-
-/* OK, GONE (any ENOENT), BAD or FAILED; corrupt: BAD with the fault, and no words yet. */
+/*
+ * OK, GONE (any ENOENT), BAD or FAILED; corrupt: BAD with the fault (its err
+ * is -EBADMSG), and no words yet.
+ */
 static enum store_result
-parse_entry(struct store_dir *dir, const struct store_key *key, const char *stem,
-    struct record **ret, const char **ret_fault, struct store_why why)
+parse_entry(struct store_files *f, const struct store_key *key, const char *stem,
+    struct record **ret, struct store_fault *ret_fault, struct store_why why)
 {
-	struct buf text = BUF_SECRET(RECORD_BYTES + 1);
+	struct buf text = BUF_SECRET(f->codec->max + 1);
 	enum store_result result;
-	const char *fault = NULL;
-	struct record *rec;
-	int err = 0;
 
-	result = read_entry(dir, stem, &text, why);
-	if (result != STORE_OK) {
-		buf_free(&text);
-		return result;
+	*ret_fault = (struct store_fault){ .err = 0 };
+	result = read_entry(f, stem, &text, why);
+	if (result == STORE_OK) {
+		*ret = f->codec->decode(f, key, stem, &text, ret_fault);
+		if (*ret == NULL && ret_fault->err != -EBADMSG)
+			store_say(why, "%s/%s%s: %s", f->dir->path, stem, f->codec->suffix,
+			    ret_fault->words);
+		if (*ret == NULL)
+			result = ret_fault->err == -EBADMSG || ret_fault->err == -ENOTSUP ?
+			    STORE_BAD : STORE_FAILED;
 	}
-	rec = record_parse(text.p, text.len, &err, &fault);
 	buf_free(&text);
-	if (rec != NULL && right_key(rec, key)) {
-		*ret = rec;
-		return STORE_OK;
-	}
-	if (rec == NULL && err != -EBADMSG) {
-		store_say(why, "%s/%s.json: %s", dir->path, stem, fault);
-		return err == -ENOTSUP ? STORE_BAD : STORE_FAILED;
-	}
-	*ret_fault = rec != NULL ? "it belongs to another upstream" : fault;
-	record_free(rec);
-	return STORE_BAD;
+	return result;
 }
 
 /*
@@ -194,118 +186,52 @@ parse_entry(struct store_dir *dir, const struct store_key *key, const char *stem
  * moment: else a sibling's good save could come between reading and renaming.
  */
 static enum store_result
-load_entry(struct store_dir *dir, const struct store_key *key, const char *stem,
+load_entry(struct store_files *f, const struct store_key *key, const char *stem,
     struct record **ret, struct store_why why)
 {
 	struct store_flock lock = { .fd = -1 };
 	enum store_result result;
-	const char *fault = NULL;
+	struct store_fault fault;
 	int r;
 
-	result = parse_entry(dir, key, stem, ret, &fault, why);
-	if (fault == NULL)
+	result = parse_entry(f, key, stem, ret, &fault, why);
+	if (fault.err != -EBADMSG)
 		return result;
-	if (store_dir_holds(dir, stem))
-		return set_aside(dir, stem, fault, why);
+	if (store_dir_holds(f->dir, stem))
+		return set_aside(f, stem, fault.words, why);
 	snprintf(lock.stem, sizeof(lock.stem), "%s", stem);
-	r = store_dir_lock(dir, &lock, why);
+	r = store_dir_lock(f->dir, &lock, why);
 	if (r == 0) {
-		fault = NULL;
-		result = parse_entry(dir, key, stem, ret, &fault, why);
-		if (fault != NULL)
-			result = set_aside(dir, stem, fault, why);
+		result = parse_entry(f, key, stem, ret, &fault, why);
+		if (fault.err == -EBADMSG)
+			result = set_aside(f, stem, fault.words, why);
 	} else if (r == -EAGAIN)
-		store_say(why, "%s/%s.json is unreadable (%s), and its lock is taken", dir->path,
-		    stem, fault);
-	store_dir_unlock(dir, &lock);
+		store_say(why, "%s/%s%s is unreadable (%s), and its lock is taken", f->dir->path,
+		    stem, f->codec->suffix, fault.words);
+	store_dir_unlock(f->dir, &lock);
 	return result;
 }
 
-static enum store_result
-file_load(void *arg, const struct store_key *key, const char *stem, struct record **ret,
-    struct store_why why)
+enum store_result
+store_file_load(struct store_files *f, const struct store_key *key, const char *stem,
+    struct record **ret, struct store_why why)
 {
-	struct store_dir *dir = arg;
 	enum store_result result;
 
-	if (!store_dir_same(dir, why))
+	if (!store_dir_same(f->dir, why))
 		return STORE_FAILED;
-	result = load_entry(dir, key, stem, ret, why);
-	return result == STORE_GONE ? why_absent(dir, stem, why) : result;
+	result = load_entry(f, key, stem, ret, why);
+	return result == STORE_GONE ? why_absent(f, stem, why) : result;
 }
 
 /* --- saving --- */
-
-static int
-write_all(int fd, const char *p, size_t n)
-{
-	ssize_t w;
-
-	while (n > 0) {
-		w = write(fd, p, n);
-		if (w == -1 && errno == EINTR)
-			continue;
-		if (w <= 0) {
-			if (w == 0)
-				errno = ENOSPC;
-			return -1;
-		}
-		p += w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
-/* Creates STEM.json.tmp.PID.N. */
-static int
-open_temp(struct store_dir *dir, const char *stem, char *name, size_t size)
-{
-	int fd, i;
-
-	for (i = 0; i < NAME_TRIES; i++) {
-		snprintf(name, size, "%s.json.tmp.%ld.%lu", stem, (long)getpid(), dir->temps++);
-		fd = openat(dir->fd, name,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (fd != -1 || (errno != EEXIST && errno != EINTR))
-			return fd;
-	}
-	return -1;
-}
-
-/* Writes and renames; -1 with errno, *ret_what says at which step. */
-static int
-replace_entry(struct store_dir *dir, const char *stem, const struct buf *doc, const char **ret_what)
-{
-	char temp[STORE_NAME], name[STORE_NAME];
-	int fd, r, e;
-
-	*ret_what = "create a file beside";
-	if ((fd = open_temp(dir, stem, temp, sizeof(temp))) == -1)
-		return -1;
-	*ret_what = "write";
-	r = write_all(fd, doc->p, doc->len);
-	if (r == 0)
-		r = store_flush(fd);
-	e = errno;
-	close(fd);		/* what it might say, fsync() has said */
-	if (r == 0) {
-		*ret_what = "replace";
-		snprintf(name, sizeof(name), "%s.json", stem);
-		r = renameat(dir->fd, temp, dir->fd, name);
-		e = errno;
-	}
-	if (r == -1)
-		unlinkat(dir->fd, temp, 0);
-	errno = e;
-	return r;
-}
 
 /*
  * What stands there now must be known before it is replaced: a newer version's
  * record and what breaks I6 stay, and the unreadable is set aside first (I7).
  */
 static enum store_result
-check_old(struct store_dir *dir, const struct store_key *key, const char *stem,
+check_old(struct store_files *f, const struct store_key *key, const char *stem,
     struct store_why why)
 {
 	struct record *rec = NULL;
@@ -313,102 +239,132 @@ check_old(struct store_dir *dir, const struct store_key *key, const char *stem,
 	char name[STORE_NAME];
 	struct stat st;
 
-	result = load_entry(dir, key, stem, &rec, why);
+	result = load_entry(f, key, stem, &rec, why);
 	record_free(rec);
 	if (result != STORE_BAD)
 		return result == STORE_FAILED ? STORE_FAILED : STORE_OK;
-	snprintf(name, sizeof(name), "%s.json", stem);
-	if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1 && errno == ENOENT)
+	entry_name(f, stem, name);
+	if (fstatat(f->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1 && errno == ENOENT)
 		return STORE_OK;
 	return STORE_FAILED;
 }
 
-static enum store_result
-file_save(void *arg, const struct store_key *key, const char *stem, const struct buf *doc,
-    struct store_why why)
+enum store_result
+store_file_save(struct store_files *f, const struct store_key *key, const char *stem,
+    const struct buf *doc, const char *issuer, struct store_why why)
 {
-	struct store_dir *dir = arg;
+	struct buf sealed = BUF_SECRET(f->codec->max);
+	enum store_result result = STORE_FAILED;
 	char name[STORE_NAME];
 	const char *what;
 
-	if (!store_dir_same(dir, why) || check_old(dir, key, stem, why) != STORE_OK)
+	if (!store_dir_same(f->dir, why) || check_old(f, key, stem, why) != STORE_OK)
 		return STORE_FAILED;
-	snprintf(name, sizeof(name), "%s.json", stem);
-	if (replace_entry(dir, stem, doc, &what) == -1)
-		return store_failed(dir, name, what, why);
-	if (store_flush(dir->fd) == -1)
-		return store_failed(dir, "", "sync", why);
-	return STORE_OK;
+	entry_name(f, stem, name);
+	if (f->codec->encode != NULL &&
+	    f->codec->encode(f, key, stem, doc, issuer, &sealed, why) < 0)
+		goto out;
+	if (store_dir_replace(f->dir, name, f->codec->encode != NULL ? &sealed : doc, &what) == -1) {
+		result = store_failed(f->dir, name, what, why);
+		goto out;
+	}
+	if (f->codec->written != NULL)
+		f->codec->written(f, key, stem);
+	result = STORE_OK;
+out:
+	buf_free(&sealed);
+	return result;
 }
 
 /* The set-aside ones first: the entry's absence is what others take for a logout. */
-static enum store_result
-file_remove(void *arg, const char *stem, struct store_why why)
+enum store_result
+store_file_remove(struct store_files *f, const struct store_key *key, const char *stem,
+    struct store_why why)
 {
-	struct store_dir *dir = arg;
 	char prefix[STORE_NAME], name[STORE_NAME];
 	struct stem_visit v = { .prefix = prefix };
+	struct store_dir *dir = f->dir;
 
 	if (!store_dir_same(dir, why))
 		return STORE_FAILED;
-	snprintf(prefix, sizeof(prefix), "%s.json.bad-", stem);
-	snprintf(name, sizeof(name), "%s.json", stem);
+	snprintf(prefix, sizeof(prefix), "%s%s.bad-", stem, f->codec->suffix);
+	entry_name(f, stem, name);
 	if (store_dir_each(dir, remove_prefix, &v) == -1)
 		return store_failed(dir, v.name, "remove", why);
 	if (unlinkat(dir->fd, name, 0) == -1 && errno != ENOENT)
 		return store_failed(dir, name, "remove", why);
 	if (store_flush(dir->fd) == -1)
 		return store_failed(dir, "", "sync", why);
+	if (f->codec->written != NULL)
+		f->codec->written(f, key, stem);
 	return STORE_OK;
 }
 
-/* --- the table --- */
+/* --- listing --- */
 
-static void *
-file_open(const char *path, bool allow_network_fs, struct store_why why)
-{
-	return store_dir_open(path, allow_network_fs, why);
-}
-
-static void
-file_close(void *arg)
-{
-	store_dir_close(arg);
-}
+struct list_visit {
+	struct store_files *files;
+	struct store_key_list *list;
+	struct store_why why;
+};
 
 static int
-file_directory(const void *arg)
+list_one(_unused_ struct store_dir *dir, const char *name, void *arg)
 {
-	return ((const struct store_dir *)arg)->fd;
+	struct list_visit *v = arg;
+	struct store_fault fault;
+	enum store_result result;
+	struct record *rec = NULL;
+	char stem[STORE_STEM];
+
+	if (!store_dir_entry(name, v->files->codec->suffix, stem))
+		return 0;
+	result = parse_entry(v->files, NULL, stem, &rec, &fault, v->why);
+	if (fault.err == -EBADMSG)
+		store_say(v->why, "%s/%s: %s", dir->path, name, fault.words);
+	if (result == STORE_OK)
+		store_key_add(v->list, rec->name, rec->url);
+	record_free(rec);
+	return result == STORE_OK || result == STORE_GONE ? 0 : 1;
 }
 
-static bool
-file_polled(const void *arg)
+enum store_result
+store_file_list(struct store_files *f, struct store_key_list *list, struct store_why why)
 {
-	return ((const struct store_dir *)arg)->network;
+	struct list_visit v = { .files = f, .list = list, .why = why };
+	int r;
+
+	if (!store_dir_same(f->dir, why))
+		return STORE_FAILED;
+	r = store_dir_each(f->dir, list_one, &v);
+	if (r == -1)
+		return store_failed(f->dir, "", "read the directory", why);
+	return r == 0 ? STORE_OK : STORE_FAILED;
 }
 
-static int
-file_lock(void *arg, struct store_flock *lock, struct store_why why)
+/* --- plain --- */
+
+static struct record *
+plain_decode(_unused_ struct store_files *f, const struct store_key *key, const char *stem,
+    const struct buf *text, struct store_fault *fault)
 {
-	return store_dir_lock(arg, lock, why);
+	const char *words = "";
+	struct record *rec;
+
+	rec = record_parse(text->p, text->len, &fault->err, &words);
+	if (rec == NULL) {
+		snprintf(fault->words, sizeof(fault->words), "%s", words);
+		return NULL;
+	}
+	if (store_is_of(rec, key, stem))
+		return rec;
+	record_free(rec);
+	*fault = (struct store_fault){ -EBADMSG, "it belongs to another upstream" };
+	return NULL;
 }
 
-static void
-file_unlock(void *arg, struct store_flock *lock)
-{
-	store_dir_unlock(arg, lock);
-}
-
-const struct store_backend store_file = {
-	.name = "file",
-	.open = file_open,
-	.close = file_close,
-	.directory = file_directory,
-	.polled = file_polled,
-	.load = file_load,
-	.save = file_save,
-	.remove = file_remove,
-	.lock = file_lock,
-	.unlock = file_unlock
+const struct store_codec store_plain = {
+	.suffix = STORE_PLAIN,
+	.max = RECORD_BYTES,
+	.decode = plain_decode
 };

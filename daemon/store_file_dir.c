@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include "store_file_dir.h"
 
 #define LOCK_RACES	16	/* lock files replaced under our hands, before we give up */
+#define NAME_TRIES	1000	/* names of temp files left by a namesake in another container */
+#define COUNTER_BYTES	21	/* 20 digits and a newline: never shorter, so never half a number */
 
 void
 store_say(struct store_why why, const char *fmt, ...)
@@ -38,6 +41,38 @@ store_flush(int fd)
 		r = fsync(fd);
 	while (r == -1 && errno == EINTR);
 	return r;
+}
+
+void
+store_key_add(struct store_key_list *list, const char *name, const char *url)
+{
+	struct store_key *k;
+	size_t i;
+
+	for (i = 0; i < list->n; i++)
+		if (strcmp(list->keys[i].name, name) == 0 && strcmp(list->keys[i].url, url) == 0)
+			return;
+	list->keys = reallocarray(list->keys, list->n + 1, sizeof(*list->keys));
+	if (list->keys == NULL)
+		abort();
+	k = &list->keys[list->n++];
+	k->name = strdup(name);
+	k->url = strdup(url);
+	if (k->name == NULL || k->url == NULL)
+		abort();
+}
+
+void
+store_keys_clear(struct store_key_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->n; i++) {
+		free((char *)(uintptr_t)list->keys[i].name);
+		free((char *)(uintptr_t)list->keys[i].url);
+	}
+	free(list->keys);
+	*list = (struct store_key_list){ NULL, 0 };
 }
 
 /* --- the directory --- */
@@ -147,6 +182,37 @@ store_dir_each(struct store_dir *dir, int (*visit)(struct store_dir *, const cha
 	return r;
 }
 
+bool
+store_dir_entry(const char *name, const char *suffix, char stem[STORE_STEM])
+{
+	const char *dot = strchr(name, '.');
+
+	if (dot == NULL || strcmp(dot, suffix) != 0 || (size_t)(dot - name) >= STORE_STEM)
+		return false;
+	memcpy(stem, name, (size_t)(dot - name));
+	stem[dot - name] = '\0';
+	return true;
+}
+
+const char *
+store_dir_elsewhere(const struct store_dir *dir, const char *stem, const char *suffix)
+{
+	static const char *const kinds[][2] = {
+		{ STORE_PLAIN, "file" }, { STORE_SEALED, "encrypted" }
+	};
+	char name[STORE_NAME];
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < nitems(kinds); i++) {
+		snprintf(name, sizeof(name), "%s%s", stem, kinds[i][0]);
+		if (strcmp(kinds[i][0], suffix) != 0 &&
+		    fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			return kinds[i][1];
+	}
+	return NULL;
+}
+
 /* --- locks --- */
 
 /* Is `name` still the file that fd has open? */
@@ -198,12 +264,113 @@ store_dir_openat(const struct store_dir *dir, const char *name, int flags, const
 		errno = e;
 		return -1;
 	}
-	if (fstat(fd, &st) == 0 && file_fits(dir, name, &st, why))
+	if (fstat(fd, &st) == -1) {
+		e = errno;
+		store_failed(dir, name, "look at", why);
+	} else if (file_fits(dir, name, &st, why))
 		return fd;
+	else
+		e = EPERM;
 	close(fd);
-	errno = EPERM;
+	errno = e;
 	return -1;
 }
+
+/* --- reading and writing --- */
+
+int
+store_read_all(int fd, struct buf *out)
+{
+	ssize_t n;
+	int r;
+
+	for (;;) {
+		if ((r = buf_reserve(out, out->len == 0 ? MIN(out->max, 4 * (size_t)KIB) : 1)) < 0) {
+			errno = r == -EMSGSIZE ? EFBIG : ENOMEM;
+			return -1;
+		}
+		n = read(fd, out->p + out->len, out->cap - out->len - 1);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		out->len += (size_t)n;
+		out->p[out->len] = '\0';
+	}
+}
+
+static int
+write_all(int fd, const char *p, size_t n)
+{
+	ssize_t w;
+
+	while (n > 0) {
+		w = write(fd, p, n);
+		if (w == -1 && errno == EINTR)
+			continue;
+		if (w <= 0) {
+			if (w == 0)
+				errno = ENOSPC;
+			return -1;
+		}
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+/* Creates NAME.tmp.PID.N. */
+static int
+open_temp(struct store_dir *dir, const char *name, char *temp, size_t size)
+{
+	int fd, i;
+
+	for (i = 0; i < NAME_TRIES; i++) {
+		if (snprintf(temp, size, "%s.tmp.%ld.%lu", name, (long)getpid(), dir->temps++) >=
+		    (int)size) {
+			errno = ENAMETOOLONG;
+			return -1;
+		}
+		fd = openat(dir->fd, temp,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd != -1 || (errno != EEXIST && errno != EINTR))
+			return fd;
+	}
+	return -1;
+}
+
+int
+store_dir_replace(struct store_dir *dir, const char *name, const struct buf *text,
+    const char **ret_what)
+{
+	char temp[NAME_MAX + 1];
+	int fd, r, e;
+
+	*ret_what = "create a file beside";
+	if ((fd = open_temp(dir, name, temp, sizeof(temp))) == -1)
+		return -1;
+	*ret_what = "write";
+	r = write_all(fd, text->p, text->len);
+	if (r == 0)
+		r = store_flush(fd);
+	e = errno;
+	close(fd);		/* what it might say, fsync() has said */
+	if (r == 0) {
+		*ret_what = "replace";
+		r = renameat(dir->fd, temp, dir->fd, name);
+		e = errno;
+	}
+	if (r == -1)
+		unlinkat(dir->fd, temp, 0);
+	errno = e;
+	if (r == 0) {
+		*ret_what = "sync the directory of";
+		r = store_flush(dir->fd);
+	}
+	return r;
+}
+
+/* --- taking a lock --- */
 
 static int
 set_lock(int fd, short type)
@@ -280,30 +447,90 @@ store_dir_unlock(_unused_ struct store_dir *dir, struct store_flock *lock)
 	lock->fd = -1;
 }
 
-bool
-store_dir_holds(const struct store_dir *dir, const char *stem)
+/* The descriptor of a lock that this process holds, -1 if it does not. */
+static int
+held_fd(const struct store_dir *dir, const char *stem)
 {
 	struct store_flock *lock;
 
 	LIST_FOREACH(lock, &dir->held, entry)
 		if (strcmp(lock->stem, stem) == 0)
-			return true;
-	return false;
+			return lock->fd;
+	return -1;
+}
+
+bool
+store_dir_holds(const struct store_dir *dir, const char *stem)
+{
+	return held_fd(dir, stem) != -1;
+}
+
+/* The lock file of that stem, to be closed unless it is the one that is held. */
+static int
+open_counter(const struct store_dir *dir, const char *stem, int flags)
+{
+	char name[STORE_NAME], words[1];
+	int fd = held_fd(dir, stem);
+
+	snprintf(name, sizeof(name), "%s.lock", stem);
+	return fd != -1 ? fd : store_dir_openat(dir, name, flags, "open",
+	    (struct store_why){ words, sizeof(words) });
+}
+
+uint64_t
+store_dir_counter(const struct store_dir *dir, const char *stem)
+{
+	char text[COUNTER_BYTES + 1] = "";
+	int fd = open_counter(dir, stem, O_RDONLY);
+	ssize_t n = -1;
+
+	if (fd != -1)
+		n = pread(fd, text, COUNTER_BYTES, 0);
+	if (fd != -1 && fd != held_fd(dir, stem))
+		close(fd);
+	if (n != COUNTER_BYTES || strspn(text, "0123456789") != COUNTER_BYTES - 1)
+		return 0;
+	return strtoull(text, NULL, 10);
+}
+
+void
+store_dir_count(struct store_dir *dir, const char *stem, uint64_t counter)
+{
+	char text[COUNTER_BYTES + 1];
+	int fd = open_counter(dir, stem, O_RDWR | O_CREAT);
+	ssize_t n;
+
+	if (fd == -1)
+		return;
+	snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)counter);
+	do
+		n = pwrite(fd, text, COUNTER_BYTES, 0);
+	while (n == -1 && errno == EINTR);
+	if (fd != held_fd(dir, stem))
+		close(fd);
 }
 
 /* --- opening --- */
 
-/* The PID in STEM.json.tmp.PID.N, and the stem; 0 if the name is not of that kind. */
+/* The PID in STEM.SUFFIX.tmp.PID.N, and the stem; 0 if the name is not of that kind. */
 static pid_t
 temp_owner(const char *name, char *stem, size_t size)
 {
-	const char *mark = strstr(name, ".json.tmp.");
+	static const char *const kinds[] = {
+		STORE_PLAIN ".tmp.", STORE_SEALED ".tmp.", ".path.tmp."
+	};
+	const char *mark = NULL, *number;
 	char *end;
+	size_t i;
 	long pid;
 
+	for (i = 0; i < nitems(kinds) && mark == NULL; i++) {
+		mark = strstr(name, kinds[i]);
+		number = mark != NULL ? mark + strlen(kinds[i]) : NULL;
+	}
 	if (mark == NULL || (size_t)(mark - name) >= size)
 		return 0;
-	pid = strtol(mark + strlen(".json.tmp."), &end, 10);
+	pid = strtol(number, &end, 10);
 	if (*end != '.' || pid <= 0 || end[1] == '\0' ||
 	    strspn(end + 1, "0123456789") != strlen(end + 1))
 		return 0;

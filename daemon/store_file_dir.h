@@ -6,7 +6,32 @@
 #ifndef STORE_FILE_DIR_H
 #define STORE_FILE_DIR_H
 
-#include "store_file.h"
+#include "store.h"
+
+#define STORE_STEM	(48 + 1 + 16 + 1)	/* record_stem() with its NUL */
+#define STORE_NAME	(STORE_STEM + 64)	/* the longest name of ours: STEM.sealed.bad-TIME-N */
+#define STORE_PLAIN	".json"
+#define STORE_SEALED	".sealed"
+
+/* One cross-process lock, wanted or held; fd = -1 to begin with. */
+struct store_flock {
+	LIST_ENTRY(store_flock) entry;	/* private: among those that are held */
+	char	 stem[STORE_STEM];
+	int	 fd;			/* stays open while waiting: closing it would wake the others */
+	bool	 held;
+};
+
+/* Words for a failure; `why` of struct store_reply fits. */
+struct store_why {
+	char	*text;
+	size_t	 size;
+};
+
+/* Keys that are this list's own. */
+struct store_key_list {
+	struct store_key *keys;
+	size_t	 n;
+};
 
 struct store_dir {
 	int	 fd;
@@ -18,7 +43,8 @@ struct store_dir {
 	LIST_HEAD(, store_flock) held;
 };
 
-#define STORE_NAME	(STORE_STEM + 64)	/* the longest name of ours: STEM.json.bad-TIME-N */
+void	store_key_add(struct store_key_list *, const char *name, const char *url);	/* once; aborts without memory */
+void	store_keys_clear(struct store_key_list *);
 
 void	store_say(struct store_why, const char *fmt, ...) _printf_(2, 3);
 /* STORE_FAILED with "cannot WHAT PATH/NAME" and errno's words. */
@@ -36,6 +62,10 @@ bool	store_dir_same(const struct store_dir *, struct store_why);
  */
 int	store_dir_each(struct store_dir *, int (*visit)(struct store_dir *, const char *, void *),
 	    void *arg);
+/* Is it STEM.suffix, nothing before or behind?  Then the stem is copied. */
+bool	store_dir_entry(const char *name, const char *suffix, char stem[STORE_STEM]);
+/* The file backend, other than the one of `suffix`, that has an entry of that stem; NULL: none (I5). */
+const char *store_dir_elsewhere(const struct store_dir *, const char *stem, const char *suffix);
 /*
  * openat() for a plain file of ours that nobody else may touch (I6), never
  * through a symlink.  -1 with words and errno: ENOENT, EPERM or ELOOP for what
@@ -43,11 +73,30 @@ int	store_dir_each(struct store_dir *, int (*visit)(struct store_dir *, const ch
  */
 int	store_dir_openat(const struct store_dir *, const char *name, int flags, const char *what,
 	    struct store_why);
-/* As lock and unlock of struct store_backend. */
+/*
+ * Writes a new file beside `name` and renames it over that: all of it is
+ * durable, or the old one stands.  -1 with errno, *ret_what says at which step.
+ */
+int	store_dir_replace(struct store_dir *, const char *name, const struct buf *,
+	    const char **ret_what);
+/* Reads to the end.  0, or -1 with errno; EFBIG beyond the buffer's ceiling. */
+int	store_read_all(int fd, struct buf *);
+/*
+ * Tries.  0; -EAGAIN: somebody else has it, try again with the same flock;
+ * else failed, with words.
+ */
 int	store_dir_lock(struct store_dir *, struct store_flock *, struct store_why);
+/* Releases or gives up.  Fine on one that was never tried. */
 void	store_dir_unlock(struct store_dir *, struct store_flock *);
 /* Does this process hold the lock of that stem? */
 bool	store_dir_holds(const struct store_dir *, const char *stem);
+/*
+ * The counter that stands in a lock file, which is never unlinked: 0 if there
+ * is none.  Counting up is best effort: it guards against a restored entry,
+ * and is not what keeps one.
+ */
+uint64_t store_dir_counter(const struct store_dir *, const char *stem);
+void	store_dir_count(struct store_dir *, const char *stem, uint64_t);
 /* fsync() that minds signals.  0 or -1 with errno. */
 int	store_flush(int fd);
 

@@ -12,6 +12,7 @@ enum lock_state {
 	LOCK_WAITING,		/* for its turn, for news, or for the next try */
 	LOCK_TRYING,		/* on the worker */
 	LOCK_HELD,		/* handed out */
+	LOCK_LEAVING,		/* to be released when a call on the keyring is over */
 	LOCK_RELEASING		/* on the worker, or about to be */
 };
 
@@ -63,7 +64,7 @@ unlock_run(void *arg)
 {
 	struct store_lock *lock = arg;
 
-	lock->store->backend->unlock(lock->store->state, &lock->flock);
+	store_dir_unlock(lock->store->dir, &lock->flock);
 }
 
 static void
@@ -136,8 +137,7 @@ try_run(void *arg)
 {
 	struct store_lock *lock = arg;
 
-	lock->error = lock->store->backend->lock(lock->store->state, &lock->flock,
-	    store_words(&lock->reply));
+	lock->error = store_dir_lock(lock->store->dir, &lock->flock, store_words(&lock->reply));
 }
 
 static void
@@ -217,6 +217,30 @@ store_lock(struct store *st, const struct store_key *key, store_done done, void 
 		timer_set(&lock->timer, st->lock_wait);
 }
 
+/* A call that the worker does not order: on the keyring, or held by a move. */
+static bool
+is_behind(const struct store *st, const char *stem)
+{
+	const struct store_job *job;
+
+	TAILQ_FOREACH(job, &st->jobs, entry)
+		if (!job->own && strcmp(job->stem, stem) == 0 && (job->backend == NULL ||
+		    job->backend->kind == CONFIG_STORE_KEYRING))
+			return true;
+	return false;
+}
+
+void
+store_lock_settle(struct store *st, const char *stem)
+{
+	struct store_lock *lock;
+
+	TAILQ_FOREACH(lock, &st->locks, entry)
+		if (lock->state == LOCK_LEAVING && strcmp(lock->flock.stem, stem) == 0 &&
+		    !is_behind(st, stem))
+			lock_release(lock);
+}
+
 void
 store_unlock(struct store_lock *lock)
 {
@@ -225,7 +249,8 @@ store_unlock(struct store_lock *lock)
 	if (lock == NULL)
 		return;
 	if (lock->store != NULL) {
-		lock_release(lock);
+		lock->state = LOCK_LEAVING;
+		store_lock_settle(lock->store, lock->flock.stem);
 		return;
 	}
 	f = &lock->flock;
@@ -275,7 +300,7 @@ close_lock(struct store *st, struct store_lock *lock)
 		lock->store = NULL;
 		return;
 	}
-	st->backend->unlock(st->state, &lock->flock);
+	store_dir_unlock(st->dir, &lock->flock);
 	lock_free(lock);
 }
 

@@ -126,9 +126,6 @@ read_member(struct reader *p, const char *path, const cJSON *item)
 	switch (key->status) {
 	case CONFIG_SUPPORTED:
 		return read_supported(p, key, item);
-	case CONFIG_LATER:
-		return config_fail(p, item, AT_KEY, "\"%s\" is known but not supported by "
-		    "this version", item->string);
 	case CONFIG_REFUSED:
 		return config_fail(p, item, AT_KEY, "\"%s\" is refused: %s", item->string,
 		    key->advice);
@@ -267,6 +264,20 @@ check_socket(const struct config *c, const struct config_upstream *u, const char
 	return 0;
 }
 
+/* Keys that may stand in different files. */
+static int
+check_store(const struct config *c, struct config_error *ret_error)
+{
+	if (c->store.key_file != NULL && c->store.key_credential != NULL)
+		return fail_whole(ret_error, NULL, "\"store\" has a \"keyFile\" and a "
+		    "\"keyCredential\"; remove one of them");
+	if (c->store.backend == CONFIG_STORE_ENCRYPTED && c->store.key_file == NULL &&
+	    c->store.key_credential == NULL)
+		return fail_whole(ret_error, NULL, "the \"encrypted\" store needs a \"keyFile\" or a "
+		    "\"keyCredential\"; make a key with: openssl rand -out FILE 32");
+	return 0;
+}
+
 int
 config_finish(struct config *c, const char *runtime_dir, struct config_error *ret_error)
 {
@@ -285,7 +296,7 @@ config_finish(struct config *c, const char *runtime_dir, struct config_error *re
 		if ((r = check_socket(c, u, runtime_dir, ret_error)) < 0)
 			return r;
 	}
-	return 0;
+	return check_store(c, ret_error);
 }
 
 const struct config_upstream *
@@ -361,5 +372,7 @@ config_free(struct config *c)
 	config_list_free(c->socket.hosts);
 	config_list_free(c->login.command);
 	free(c->store.path);
+	free(c->store.key_file);
+	free(c->store.key_credential);
 	memset(c, 0, sizeof(*c));
 }

@@ -60,7 +60,11 @@ struct config {
 	struct config_upstream *upstreams;
 	size_t		 nupstreams;
 	struct { unsigned mode; char *group; char **allow_users; char **hosts; } socket;	/* lists end with NULL */
-	struct { enum config_backend backend; char *path; bool allow_network_fs; } store;
+	struct {
+		enum config_backend backend;
+		char	*path, *key_file, *key_credential;	/* one of the latter two at most */
+		bool	 allow_network_fs;
+	} store;
 	struct {
 		uint64_t clients, clients_per_user, in_flight_per_client;
 		uint64_t header_bytes, body_bytes, held_bytes, line_bytes;

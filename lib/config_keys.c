@@ -5,48 +5,48 @@
 #define NAME_LONGEST	64	/* no key of ours comes near */
 
 static const struct config_choice auth[] = {
-	{ "oauth", CONFIG_OAUTH, CONFIG_SUPPORTED },
-	{ "none", CONFIG_NONE, CONFIG_SUPPORTED },
-	{ "bearer", CONFIG_BEARER, CONFIG_SUPPORTED },
-	{ NULL, 0, 0 }
+	{ "oauth", CONFIG_OAUTH },
+	{ "none", CONFIG_NONE },
+	{ "bearer", CONFIG_BEARER },
+	{ NULL, 0 }
 };
 
 static const struct config_choice client_auth[] = {
-	{ "none", 0, CONFIG_SUPPORTED },
-	{ "client_secret_basic", 0, CONFIG_SUPPORTED },
-	{ "client_secret_post", 0, CONFIG_SUPPORTED },
-	{ "private_key_jwt", 0, CONFIG_SUPPORTED },
-	{ NULL, 0, 0 }
+	{ "none", 0 },
+	{ "client_secret_basic", 0 },
+	{ "client_secret_post", 0 },
+	{ "private_key_jwt", 0 },
+	{ NULL, 0 }
 };
 
 static const struct config_choice grant[] = {
-	{ "authorization_code", CONFIG_AUTHORIZATION_CODE, CONFIG_SUPPORTED },
-	{ "client_credentials", CONFIG_CLIENT_CREDENTIALS, CONFIG_SUPPORTED },
-	{ "device_code", CONFIG_DEVICE_CODE, CONFIG_SUPPORTED },
-	{ "id_jag", CONFIG_ID_JAG, CONFIG_SUPPORTED },
-	{ NULL, 0, 0 }
+	{ "authorization_code", CONFIG_AUTHORIZATION_CODE },
+	{ "client_credentials", CONFIG_CLIENT_CREDENTIALS },
+	{ "device_code", CONFIG_DEVICE_CODE },
+	{ "id_jag", CONFIG_ID_JAG },
+	{ NULL, 0 }
 };
 
 static const struct config_choice refresh[] = {
-	{ "on-demand", false, CONFIG_SUPPORTED },
-	{ "background", true, CONFIG_SUPPORTED },
-	{ NULL, 0, 0 }
+	{ "on-demand", false },
+	{ "background", true },
+	{ NULL, 0 }
 };
 
 static const struct config_choice backend[] = {
-	{ "auto", CONFIG_STORE_AUTO, CONFIG_SUPPORTED },
-	{ "file", CONFIG_STORE_FILE, CONFIG_SUPPORTED },
-	{ "encrypted", CONFIG_STORE_ENCRYPTED, CONFIG_LATER },
-	{ "keyring", CONFIG_STORE_KEYRING, CONFIG_LATER },
-	{ NULL, 0, 0 }
+	{ "auto", CONFIG_STORE_AUTO },
+	{ "file", CONFIG_STORE_FILE },
+	{ "encrypted", CONFIG_STORE_ENCRYPTED },
+	{ "keyring", CONFIG_STORE_KEYRING },
+	{ NULL, 0 }
 };
 
 static const struct config_choice level[] = {		/* the values of syslog(3) */
-	{ "error", 3, CONFIG_SUPPORTED },
-	{ "warning", 4, CONFIG_SUPPORTED },
-	{ "info", 6, CONFIG_SUPPORTED },
-	{ "debug", 7, CONFIG_SUPPORTED },
-	{ NULL, 0, 0 }
+	{ "error", 3 },
+	{ "warning", 4 },
+	{ "info", 6 },
+	{ "debug", 7 },
+	{ NULL, 0 }
 };
 
 #define STDIO_ADVICE \
@@ -58,7 +58,6 @@ static const struct config_choice level[] = {		/* the values of syslog(3) */
 #define KEY(p, t, o)	{ .path = p, .type = t, .offset = o }
 #define RANGE(p, t, o, lo, hi)	{ .path = p, .type = t, .offset = o, .min = lo, .max = hi }
 #define PICK(p, t, o, c)	{ .path = p, .type = t, .offset = o, .choices = c }
-#define LATER(p)	{ .path = p, .type = CONFIG_ANY, .status = CONFIG_LATER }
 #define CLIENT(p)	{ .path = p, .type = CONFIG_ANY, .status = CONFIG_IGNORED }
 #define REFUSED(p, a)	{ .path = p, .type = CONFIG_ANY, .status = CONFIG_REFUSED, .advice = a }
 
@@ -162,7 +161,8 @@ const struct config_key config_keys[] = {
 	OBJECT("store"),
 	PICK("store.backend", CONFIG_CHOICE, C(store.backend), backend),
 	KEY("store.path", CONFIG_FILE, C(store.path)),
-	LATER("store.keyCredential"),
+	KEY("store.keyFile", CONFIG_FILE, C(store.key_file)),
+	KEY("store.keyCredential", CONFIG_CREDENTIAL, C(store.key_credential)),
 	KEY("store.allowNetworkFs", CONFIG_BOOL, C(store.allow_network_fs)),
 
 	OBJECT("login"),
@@ -260,7 +260,7 @@ config_key_nearest(const char *path, const char *name)
 	if (strlen(name) > NAME_LONGEST)
 		return NULL;
 	for (i = 0; i < config_nkeys; i++)
-		if (config_keys[i].status <= CONFIG_LATER && config_keys[i].type != CONFIG_TYPE &&
+		if (config_keys[i].status == CONFIG_SUPPORTED && config_keys[i].type != CONFIG_TYPE &&
 		    (member = member_of(&config_keys[i], path)) != NULL)
 			consider(member, name, &best, &best_distance);
 	return best;
@@ -275,7 +275,6 @@ config_choice_nearest(const struct config_choice *choices, const char *name)
 	if (strlen(name) > NAME_LONGEST)
 		return NULL;
 	for (; choices->name != NULL; choices++)
-		if (choices->status == CONFIG_SUPPORTED)
-			consider(choices->name, name, &best, &best_distance);
+		consider(choices->name, name, &best, &best_distance);
 	return best;
 }

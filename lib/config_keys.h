@@ -1,7 +1,4 @@
-/*
- * The table of all config keys: those that work and those that only a later
- * version will know what to do with, so that none is ever ignored.
- */
+/* The table of all config keys, so that none is ever ignored. */
 #ifndef CONFIG_KEYS_H
 #define CONFIG_KEYS_H
 
@@ -43,7 +40,6 @@ enum config_type {
 
 enum config_status {
 	CONFIG_SUPPORTED,
-	CONFIG_LATER,		/* known, refused for now */
 	CONFIG_IGNORED,		/* a client's own setting: a warning */
 	CONFIG_REFUSED		/* never: `advice` says what to do */
 };
@@ -51,7 +47,6 @@ enum config_status {
 struct config_choice {
 	const char		*name;
 	int			 value;
-	enum config_status	 status;
 };
 
 struct config_key {
@@ -71,7 +66,7 @@ extern const size_t		config_nkeys;
 const struct config_key *config_key_find(const char *path, const char *name);
 /* The member's name that is most like `name`; never a client's own or a refused one. */
 const char *config_key_nearest(const char *path, const char *name);
-/* The same among choices; one of a later version never. */
+/* The same among choices. */
 const char *config_choice_nearest(const struct config_choice *, const char *name);
 
 #endif

@@ -166,10 +166,6 @@ choose(struct reader *p, const struct config_key *key, const cJSON *item,
 		    config_show(item->valuestring).text, config_show(item->string).text,
 		    nearest != NULL ? nearest : key->choices->name);
 	}
-	if (choice->status == CONFIG_LATER)
-		return config_fail(p, item, AT_VALUE,
-		    "\"%s\": \"%s\" is known but not supported by this version",
-		    config_show(item->string).text, choice->name);
 	*ret = choice;
 	return 0;
 }

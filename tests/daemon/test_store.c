@@ -151,7 +151,10 @@ renameat(int from, const char *old, int to, const char *new)
 
 /* --- the world of a test --- */
 
-static char top[64], dir[96];
+/* Which files it is about: the same tests hold for both. */
+static enum config_backend backend = CONFIG_STORE_FILE;
+static const char *entry = ".json", *aside = ".json.bad-";
+static char top[64], dir[96], key_file[96];
 static struct loop *loop;
 static struct store *store;
 static const struct store_key key = { "linear", URL }, other = { "second", URL };
@@ -214,10 +217,19 @@ wait_for(struct result *r)
 }
 
 static struct store *
+open_at(const char *path, bool network, char why[200])
+{
+	struct store_options o = { .backend = backend, .path = path, .allow_network_fs = network,
+	    .key_file = backend == CONFIG_STORE_ENCRYPTED ? key_file : NULL };
+
+	return store_open(loop, &o, why, 200);
+}
+
+static struct store *
 open_store(void)
 {
 	char why[200];
-	struct store *st = store_open(loop, dir, false, why, sizeof(why));
+	struct store *st = open_at(dir, false, why);
 
 	ck_assert_msg(st != NULL, "%s", why);
 	ck_assert_str_eq(why, "");
@@ -347,13 +359,28 @@ mode_of(const char *path)
 static void
 setup(void)
 {
+	int fd;
+
 	umask(022);
 	snprintf(top, sizeof(top), "/tmp/test_store.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(top));
 	snprintf(dir, sizeof(dir), "%s/state/credentials", top);
+	snprintf(key_file, sizeof(key_file), "%s/key", top);
+	fd = open(key_file, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	ck_assert_int_eq(write(fd, "0123456789abcdef0123456789abcdef", 32), 32);
+	close(fd);
 	loop = loop_new();
 	ck_assert_ptr_nonnull(loop);
 	store = open_store();
+}
+
+static void
+setup_sealed(void)
+{
+	backend = CONFIG_STORE_ENCRYPTED;
+	entry = ".sealed";
+	aside = ".sealed.bad-";
+	setup();
 }
 
 static int
@@ -377,7 +404,7 @@ START_TEST(test_save_load_delete)
 {
 	char path[256], parent[96];
 
-	ck_assert_str_eq(store_backend(store), "file");
+	ck_assert_str_eq(store_backend(store), backend == CONFIG_STORE_FILE ? "file" : "encrypted");
 	ck_assert_str_eq(store_path(store), dir);
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_GONE);
 	ck_assert_int_eq(save(&key, "one").what, STORE_OK);
@@ -388,7 +415,7 @@ START_TEST(test_save_load_delete)
 	assert_stored(&key, "three");
 	assert_stored(&other, "two");
 	/* I6 */
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	ck_assert_uint_eq(mode_of(path), 0600);
 	ck_assert_uint_eq(mode_of(dir), 0700);
 	snprintf(parent, sizeof(parent), "%s/state", top);
@@ -471,7 +498,7 @@ START_TEST(test_unreadable)
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_FAILED);
 	ck_assert_int_eq(save(&key, "new").what, STORE_FAILED);
 	kernel.read_errno = 0;
-	ck_assert_int_eq(count(".json.bad-"), 0);
+	ck_assert_int_eq(count(aside), 0);
 	assert_stored(&key, "old");
 }
 END_TEST
@@ -533,25 +560,25 @@ START_TEST(test_torn_is_set_aside)
 {
 	char path[256], why[200];
 
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	ck_assert_int_eq(save(&other, "two").what, STORE_OK);
 	write_file(path, torn[_i]);
 	ck_assert_int_eq(load_fails(&key, why), STORE_BAD);
-	ck_assert_msg(strstr(why, ".json.bad-2") != NULL, "%s", why);
+	ck_assert_msg(strstr(why, aside) != NULL, "%s", why);
 	ck_assert_int_eq(access(path, F_OK), -1);
-	ck_assert_int_eq(count(".json.bad-"), 1);
+	ck_assert_int_eq(count(aside), 1);
 	assert_stored(&other, "two");
 	/* No logout, however often one looks. */
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_BAD);
 	/* A second one in the same second keeps the first. */
 	write_file(path, torn[_i]);
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_BAD);
-	ck_assert_int_eq(count(".json.bad-"), 2);
+	ck_assert_int_eq(count(aside), 2);
 	/* A login makes it good, a logout clears all. */
 	ck_assert_int_eq(save(&key, "new").what, STORE_OK);
 	assert_stored(&key, "new");
 	ck_assert_int_eq(delete(&key).what, STORE_OK);
-	ck_assert_int_eq(count(".json.bad-"), 0);
+	ck_assert_int_eq(count(aside), 0);
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_GONE);
 	assert_stored(&other, "two");
 }
@@ -562,10 +589,10 @@ START_TEST(test_torn_is_not_overwritten)
 {
 	char path[256];
 
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	write_file(path, "{\"v\":1,");
 	ck_assert_int_eq(save(&key, "new").what, STORE_OK);
-	ck_assert_int_eq(count(".json.bad-"), 1);
+	ck_assert_int_eq(count(aside), 1);
 	assert_stored(&key, "new");
 }
 END_TEST
@@ -574,11 +601,11 @@ START_TEST(test_huge_is_set_aside)
 {
 	char path[256];
 
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	write_file(path, "{\"v\":1}");
 	ck_assert_int_eq(truncate(path, 64 * MIB), 0);
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_BAD);
-	ck_assert_int_eq(count(".json.bad-"), 1);
+	ck_assert_int_eq(count(aside), 1);
 }
 END_TEST
 
@@ -606,7 +633,7 @@ START_TEST(test_torn_under_lock)
 	char path[256];
 	int fd;
 
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	write_file(path, "{");
 	fd = hold_lock(&key);
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_BAD);
@@ -625,15 +652,16 @@ END_TEST
 /* Design 4: a newer version's record is refused, and never rewritten. */
 START_TEST(test_newer)
 {
-	static const char text[] = "{\"v\":2,\"anything\":true}\n";
+	const char *text = backend == CONFIG_STORE_FILE ? "{\"v\":2,\"anything\":true}\n" :
+	    "mcp-authd sealed 2\nanything\n";
 	char path[256], found[64] = "";
 	int fd;
 
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	write_file(path, text);
 	ck_assert_int_eq(load_fails(&key, NULL), STORE_BAD);
 	ck_assert_int_eq(save(&key, "new").what, STORE_FAILED);
-	ck_assert_int_eq(count(".json.bad-"), 0);
+	ck_assert_int_eq(count(aside), 0);
 	fd = open(path, O_RDONLY);
 	ck_assert_int_eq(read(fd, found, sizeof(found) - 1), (ssize_t)strlen(text));
 	close(fd);
@@ -673,7 +701,7 @@ START_TEST(test_entry_refused)
 	char path[256], why[200];
 	struct stat before, after;
 
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	ck_assert_int_eq(save(&key, "one").what, STORE_OK);
 	if (!make_refused((enum refusal)_i, path)) {
 		ck_assert_int_eq(_i, REFUSE_OWNER);
@@ -685,7 +713,7 @@ START_TEST(test_entry_refused)
 	ck_assert_int_eq(save(&key, "two").what, STORE_FAILED);
 	ck_assert_int_eq(lstat(path, &after), 0);
 	ck_assert_uint_eq(before.st_ino, after.st_ino);
-	ck_assert_int_eq(count(".json.bad-"), 0);
+	ck_assert_int_eq(count(aside), 0);
 }
 END_TEST
 
@@ -716,7 +744,7 @@ assert_open_fails(const char *path, const char *word)
 {
 	char why[200] = "";
 
-	ck_assert_ptr_null(store_open(loop, path, false, why, sizeof(why)));
+	ck_assert_ptr_null(open_at(path, false, why));
 	ck_assert_msg(strstr(why, word) != NULL, "%s: %s", path, why);
 }
 
@@ -761,7 +789,7 @@ START_TEST(test_network_refused)
 
 	kernel.fs_type = network_types[_i];
 	assert_open_fails(dir, "network");
-	st = store_open(loop, dir, true, why, sizeof(why));
+	st = open_at(dir, true, why);
 	ck_assert_ptr_nonnull(st);
 	store_close(st);
 }
@@ -795,7 +823,7 @@ write_temp(const struct store_key *k, pid_t pid)
 {
 	char path[256], suffix[64];
 
-	snprintf(suffix, sizeof(suffix), ".json.tmp.%ld.0", (long)pid);
+	snprintf(suffix, sizeof(suffix), "%s.tmp.%ld.0", entry, (long)pid);
 	path_of(k, suffix, path, sizeof(path));
 	write_file(path, "{");
 }
@@ -1137,7 +1165,7 @@ START_TEST(test_watch)
 	struct told t = { 0 };
 	char path[256], beside[256];
 
-	path_of(&key, ".json", path, sizeof(path));
+	path_of(&key, entry, path, sizeof(path));
 	path_of(&key, ".beside", beside, sizeof(beside));
 	ck_assert_int_eq(store_watch(store, &key, told, &t), 0);
 	ck_assert_int_eq(save_to(second, &key, "one").what, STORE_OK);
@@ -1167,7 +1195,10 @@ START_TEST(test_watch_nothing_else)
 	get_lock(store, &key, &lock);
 	store_unlock(lock.lock);
 	write_temp(&key, getpid());
-	path_of(&key, ".json.bad-20200101T000000Z", path, sizeof(path));
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s20200101T000000Z", aside);
+	path_of(&key, name, path, sizeof(path));
 	write_file(path, "");
 	ck_assert_int_eq(save(&other, "x").what, STORE_OK);
 	see_all(store);
@@ -1224,10 +1255,10 @@ START_TEST(test_watch_polls)
 	char why[200];
 
 	kernel.fs_type = NFS;
-	a = store_open(loop, dir, true, why, sizeof(why));
+	a = open_at(dir, true, why);
 	kernel.fs_type = 0;
 	kernel.no_inotify = true;
-	b = store_open(loop, dir, false, why, sizeof(why));
+	b = open_at(dir, false, why);
 	ck_assert(a != NULL && b != NULL);
 	ck_assert_int_eq(store_watch(a, &key, told, &network), 0);
 	ck_assert_int_eq(store_watch(b, &key, told, &blind), 0);
@@ -1321,7 +1352,7 @@ update_process(void)
 	int i;
 
 	loop = loop_new();
-	store = store_open(loop, dir, false, why, sizeof(why));
+	store = open_at(dir, false, why);
 	if (store == NULL)
 		_exit(1);
 	updaters = KEYS;
@@ -1371,7 +1402,7 @@ save_for_ever(void)
 	int i;
 
 	loop = loop_new();
-	store = store_open(loop, dir, false, why, sizeof(why));
+	store = open_at(dir, false, why);
 	for (i = 0; ; i++) {
 		memset(token, 'a' + i % 26, sizeof(token) - 1);
 		token[sizeof(token) - 1] = '\0';
@@ -1471,6 +1502,13 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	add_file_tests(tc);
 	add_other_tests(tc);
+	suite_add_tcase(s, tc);
+	tc = tcase_create("sealed");
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup_sealed, teardown);
+	add_file_tests(tc);
+	tcase_add_loop_test(tc, test_processes, 0, 2);
+	tcase_add_test(tc, test_killed);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
