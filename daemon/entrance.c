@@ -4,8 +4,6 @@
 #include "entrance.h"
 #include "log.h"
 
-#define SHARED	"mcp-authd.sock"
-
 struct entrance {
 	LIST_ENTRY(entrance) entry;
 	struct entrances *all;
@@ -99,20 +97,31 @@ want(struct entrances *all, const char *path, const char *name, const struct lis
 	return false;
 }
 
+const char *
+entrance_path(const struct config_upstream *c, char *out)
+{
+	if (c->no_listen)
+		return NULL;
+	if (c->listen != NULL)
+		return c->listen;
+	snprintf(out, NAME_MAX, "%s/mcp.sock", c->name);
+	return out;
+}
+
 static bool
 want_all(struct entrances *all, const struct generation *g, char *why, size_t size)
 {
 	struct listener_access a = { .mode = g->config.socket.mode, .group = g->group };
 	const struct config_upstream *c;
-	char path[NAME_MAX];
+	char buf[NAME_MAX];
+	const char *path;
 
 	for (c = g->config.upstreams; c < g->config.upstreams + g->config.nupstreams; c++) {
-		snprintf(path, sizeof(path), "%s/mcp.sock", c->name);
-		if (!c->no_listen && !want(all, c->listen != NULL ? c->listen : path, c->name, &a,
-		    why, size))
+		path = entrance_path(c, buf);
+		if (path != NULL && !want(all, path, c->name, &a, why, size))
 			return false;
 	}
-	return want(all, SHARED, NULL, &a, why, size);
+	return want(all, SOCKET_SHARED, NULL, &a, why, size);
 }
 
 static void
@@ -173,6 +182,17 @@ entrances_settle(struct entrances *all)
 		}
 		e->upstream = e->name != NULL ? upstream_named(all->front, e->name) : NULL;
 	}
+}
+
+bool
+entrances_drain(struct entrances *all)
+{
+	struct entrance *e;
+	bool held = false;
+
+	LIST_FOREACH(e, &all->list, entry)
+		held |= listener_drain(e->listener);
+	return held;
 }
 
 void

@@ -12,6 +12,9 @@
 
 struct entrance;
 
+/* Where that upstream's own socket belongs, as listener_open() takes it, in out (NAME_MAX bytes) or the config; NULL: it has none. */
+const char *entrance_path(const struct config_upstream *, char *out);
+
 /* Zero it, set the first two. */
 struct entrances {
 	struct front	*front;
@@ -32,6 +35,8 @@ bool	entrances_prepare(struct entrances *, const struct generation *, char *why,
  * whose path and mode are the same stays open all the time.
  */
 void	entrances_settle(struct entrances *);
+/* Before contract K: sockets that outlive us leave new clients to our successor.  false: none does. */
+bool	entrances_drain(struct entrances *);
 void	entrances_close(struct entrances *);
 
 #endif

@@ -8,6 +8,7 @@
 #include "front_line.h"
 #include "hop.h"
 #include "log.h"
+#include "notify.h"
 #include "sessions.h"
 
 #define STRANGERS_EVERY	(10 * SEC)	/* between two lines about who was turned away */
@@ -486,6 +487,7 @@ static void
 leave_user(struct front *front, struct front_user *u)
 {
 	front->clients--;
+	notify_changed();
 	if (u == NULL || --u->clients > 0)
 		return;
 	LIST_REMOVE(u, entry);
@@ -634,6 +636,7 @@ front_http_open(struct front *front, struct upstream *up, int fd)
 	if (c->user != NULL)
 		c->user->clients++;
 	front->clients++;
+	notify_changed();
 	c->capped = c->user == NULL || front->clients > config->limits.clients ||
 	    c->user->clients > config->limits.clients_per_user;
 	if (c->capped)

@@ -25,7 +25,7 @@ line_poke(struct line_client *c)
 static void
 put(struct line_client *c, const char *p, size_t n)
 {
-	if (c->serve == NULL || c->leaving)
+	if (c->serve == NULL || (c->leaving && !c->refusing))
 		return;
 	if (serve_line(c->serve, p, n))
 		c->full = true;
@@ -103,14 +103,12 @@ take(struct line_client *c, enum line_kind kind)
 static void
 begin(struct line_exchange *x)
 {
-	struct line_client *c = x->client;
-
 	if (x->modern && strcmp(x->rpc.method, "tools/call") == 0)
 		line_tools_send(x);
-	else if (!x->modern && line_session_starting(c))
-		x->state = LINE_JOINED;
-	else
+	else if (x->modern)
 		line_send(x);
+	else
+		line_session_send(x);
 }
 
 static bool
@@ -277,18 +275,23 @@ take_notification(struct line_client *c)
 	begin(x);
 }
 
+static bool
+wants_answer(const struct jsonrpc *rpc)
+{
+	return rpc->kind != JSONRPC_NOTIFICATION && rpc->kind != JSONRPC_RESPONSE &&
+	    (rpc->kind != JSONRPC_BATCH || rpc->batch_requests);
+}
+
 /* Too long: it was read for its ids alone. */
 static void
 refuse_line(struct line_client *c)
 {
 	static const struct failure f = { .reason = REASON_LIMIT,
 	    .detail = "a line is longer than limits.lineBytes, or than what may be held now" };
-	const struct jsonrpc *rpc = &c->lines.rpc;
 
 	log_warn(line_name(c), "line", "a line that is too long is dropped");
-	if (rpc->kind != JSONRPC_NOTIFICATION && rpc->kind != JSONRPC_RESPONSE &&
-	    (rpc->kind != JSONRPC_BATCH || rpc->batch_requests))
-		line_write_failure(c, &f, rpc);
+	if (wants_answer(&c->lines.rpc))
+		line_write_failure(c, &f, &c->lines.rpc);
 }
 
 /* One line is there. */
@@ -298,7 +301,11 @@ take_line(struct line_client *c)
 	static const struct failure none = { .reason = REASON_NONE };
 	enum jsonrpc_kind kind = c->lines.rpc.kind;
 
-	if (kind == JSONRPC_NOT_JSON || kind == JSONRPC_INVALID || kind == JSONRPC_UNKNOWN)
+	if (c->refusing && wants_answer(&c->lines.rpc))
+		line_write_failure(c, &c->last, &c->lines.rpc);
+	else if (c->refusing)
+		;
+	else if (kind == JSONRPC_NOT_JSON || kind == JSONRPC_INVALID || kind == JSONRPC_UNKNOWN)
 		line_write_failure(c, &none, &c->lines.rpc);
 	else if (c->lines.over)
 		refuse_line(c);
@@ -321,8 +328,8 @@ take_line(struct line_client *c)
 static bool
 may_read(const struct line_client *c)
 {
-	return c->barriers == 0 && !c->ended && !c->leaving &&
-	    c->others < c->up->limits->limits.in_flight_per_client;
+	return c->refusing || (c->barriers == 0 && !c->ended && !c->leaving &&
+	    c->others < c->up->limits->limits.in_flight_per_client);
 }
 
 static void
@@ -346,6 +353,8 @@ front_line_feed(struct line_client *c, const char *p, size_t n)
 	size_t all = n, held = line_held_by_all() - c->charged;
 	int r = 1;
 
+	if (n == 0 && c->leaving)
+		return 0;
 	if (n == 0) {
 		if (lines_end(&c->lines) == 1)
 			take_line(c);
@@ -363,7 +372,7 @@ front_line_feed(struct line_client *c, const char *p, size_t n)
 	line_hold(&c->charged, c->lines.text.len);
 	mind_reading(c);
 	line_look(c);
-	return c->ended || c->leaving ? all : all - n;
+	return (c->ended || c->leaving) && !c->closing ? all : all - n;
 }
 
 void
@@ -435,9 +444,28 @@ leave(struct line_client *c)
 	c->leaving = true;
 	timer_clear(&c->drain);
 	drop_all(c);
-	if (c->serve != NULL)
+	if (c->draining && c->last.reason == REASON_NONE)
+		c->last.reason = REASON_DRAINING;
+	else if (c->refusal != NULL)
+		c->last = *c->refusal;
+	c->closing = c->serve != NULL && !c->dead;
+	if (c->serve != NULL && c->dead)
 		serve_close(c->serve);
 	line_poke(c);
+}
+
+/* F4: what the client had sent before it could know is answered, too. */
+static void
+hang_up(struct line_client *c)
+{
+	c->closing = false;
+	if (c->serve == NULL)
+		return;
+	c->refusing = c->last.reason != REASON_NONE;
+	if (c->refusing)
+		serve_rest(c->serve);
+	c->refusing = false;
+	serve_close(c->serve);
 }
 
 void
@@ -471,6 +499,7 @@ line_break(struct line_client *c, const char *detail)
 	if (!told)
 		line_write_failure(c, &f, NULL);
 	c->session.state = SESSION_BROKEN;
+	c->last = f;
 	leave(c);
 	line_look(c);
 }
@@ -499,6 +528,8 @@ settle(void *arg)
 		TAILQ_REMOVE(&c->over, x, entry);
 		line_free(x);
 	}
+	if (c->closing)
+		hang_up(c);
 	if (c->unflushed && c->serve != NULL)
 		serve_turn(c->serve);
 	c->unflushed = false;

@@ -111,6 +111,9 @@ struct line_client {
 	bool		 draining;
 	bool		 leaving;	/* only the last duties are left */
 	bool		 dead;		/* ... and not even those */
+	bool		 closing;	/* the connection, when what the client has sent is answered: */
+	bool		 refusing;	/* ... by this, as is done now */
+	struct failure	 last;		/* REASON_NONE: the client has sent all that it will */
 	bool		 settling;	/* settle() is deferred */
 	bool		 unflushed;
 	struct line_exchanges exchanges, over;
@@ -122,6 +125,8 @@ struct line_client {
 	struct buf	 initialize;	/* the client's own */
 	bool		 initialized;	/* ... and so was its notification */
 	int64_t		 begin_until;	/* boot ms: a lost session must be begun anew by then */
+	int64_t		 begin_after;	/* ... and not be tried again before */
+	unsigned	 begin_tries;	/* in vain so far */
 	TAILQ_HEAD(, line_asked) asked;
 	unsigned	 nasked;
 	TAILQ_HEAD(, line_repeat) repeats;
@@ -129,6 +134,7 @@ struct line_client {
 	size_t		 repeat_bytes;
 	struct line_exchange *stream;	/* NULL: none is wanted */
 	unsigned	 stream_tries;
+	int64_t		 stream_since;	/* boot ms: polls without a failure began (L12); 0 = none */
 	/* modern */
 	char		 version[32];	/* the latest; "" = never */
 	struct line_exchange *tools;	/* our own tools/list, while it runs */
@@ -190,6 +196,8 @@ void	line_session_opened(struct line_exchange *, struct slice answer);
  * wants to be sent on the new one.  true: x is taken care of.
  */
 bool	line_session_lost(struct line_client *, struct line_exchange *x, bool join, unsigned epoch);
+/* Sends x on its session, when there is one again if it was lost. */
+void	line_session_send(struct line_exchange *x);
 /* Own initialize, initialized and repeats: answered (`answer` may be empty) or failed. */
 void	line_session_own(struct line_exchange *, struct slice answer, const struct failure *);
 bool	line_session_starting(const struct line_client *);

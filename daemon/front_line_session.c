@@ -5,6 +5,7 @@
 #include "json.h"
 #include "log.h"
 
+#define NO_SESSION	"the session was lost and could not be begun anew"
 #define INITIALIZE_RETRY (1 * SEC)	/* while the server itself is away */
 
 /* --- what an initialize answer says --- */
@@ -189,7 +190,7 @@ line_session_starting(const struct line_client *c)
 	return c->session.state == SESSION_STARTING || c->session.state == SESSION_CONFIRMING;
 }
 
-static void step(struct line_client *c, enum session_event);
+static void step(struct line_client *c, enum session_event, const struct failure *);
 
 /* What stood on the old session and cannot go on. */
 static void
@@ -222,7 +223,7 @@ initialize_again(struct line_client *c)
 	if (x != NULL)
 		line_send(x);
 	else
-		step(c, SESSION_REFUSED);
+		step(c, SESSION_REFUSED, NULL);
 }
 
 static void
@@ -232,14 +233,14 @@ confirm(struct line_client *c)
 	struct line_exchange *x;
 
 	if (!c->initialized) {		/* the client has not got so far, either */
-		step(c, SESSION_CONFIRMED);
+		step(c, SESSION_CONFIRMED, NULL);
 		return;
 	}
 	x = line_new_own(c, LINE_OWN_INITIALIZED, slice_of(text));
 	if (x != NULL)
 		line_send(x);
 	else
-		step(c, SESSION_REFUSED);
+		step(c, SESSION_REFUSED, NULL);
 }
 
 static unsigned
@@ -273,8 +274,56 @@ give_changed(struct line_client *c)
 			line_write(c, slice_of(lists[i].line));
 }
 
+/* Is it no word about the server? */
+static bool
+is_own(const struct failure *f)
+{
+	return f != NULL && f->reason != REASON_UPSTREAM_UNREACHABLE &&
+	    f->reason != REASON_UPSTREAM_MALFORMED && f->reason != REASON_RECOVERY_TIMEOUT;
+}
+
+/*
+ * Whoever waited for the new session is told, and the connection goes on: a
+ * stdio client whose connection ends has lost its server for good.
+ */
 static void
-step(struct line_client *c, enum session_event event)
+fail_joined(struct line_client *c, const struct failure *why)
+{
+	struct failure f = { .reason = REASON_UPSTREAM_UNREACHABLE,
+	    .retry_ms = MAX(c->begin_after - loop_now(c->loop).boot, 0), .detail = NO_SESSION };
+	struct line_exchange *x, *next;
+
+	if (is_own(why))
+		f = *why;
+	for (x = TAILQ_FIRST(&c->exchanges); x != NULL; x = next) {
+		next = TAILQ_NEXT(x, entry);
+		if (x->state == LINE_JOINED)
+			line_fail(x, &f);
+		else if (x->kind == LINE_OWN_INITIALIZE || x->kind == LINE_OWN_INITIALIZED)
+			line_over(x);
+	}
+}
+
+/* Only what asked the server in vain makes the next one wait. */
+static void
+back_off(struct line_client *c, const struct failure *why)
+{
+	int64_t ms = SESSION_RETRY_MIN << MIN(c->begin_tries, 5u);
+
+	log_warn(line_name(c), "session", "%s (%s%s%s): the client's next message tries again",
+	    NO_SESSION, reason_name(why != NULL ? why->reason : REASON_UPSTREAM_UNREACHABLE),
+	    why != NULL && why->detail[0] != '\0' ? ": " : "", why != NULL ? why->detail : "");
+	if (c->session_id != NULL)
+		line_session_delete(c);
+	if (is_own(why))
+		return;
+	c->begin_after = loop_now(c->loop).boot + MIN(ms, SESSION_RETRY_MAX);
+	c->begin_tries++;
+}
+
+/* `why`: of SESSION_REFUSED, or NULL. */
+static void
+step(struct line_client *c, enum session_event event, const struct failure *why)
 {
 	unsigned actions, repeated, sent;
 
@@ -292,13 +341,19 @@ step(struct line_client *c, enum session_event event)
 		sent = resend_joined(c);
 		log_info(line_name(c), "session", "a new session stands in for the lost one: "
 		    "%u messages sent again, %u settings and subscriptions repeated", sent, repeated);
+		c->begin_tries = 0;
 		if (c->initialized)
 			line_stream_open(c);
 	}
 	if (actions & SESSION_DO_CHANGED)
 		give_changed(c);
+	if (actions & SESSION_DO_BACKOFF)
+		back_off(c, why);
+	if (actions & SESSION_DO_FAIL)
+		fail_joined(c, why);
 	if (actions & SESSION_DO_CLOSE)
-		line_break(c, "the session was lost and could not be begun anew");
+		line_break(c, "the session was lost, and the new one has another protocol version "
+		    "or fewer capabilities");
 }
 
 /* The client begins anew by itself. */
@@ -332,12 +387,31 @@ line_session_lost(struct line_client *c, struct line_exchange *x, bool join, uns
 		x->again = true;
 		x->why = EXCHANGE_RESESSION;
 	}
-	step(c, event);
+	step(c, event, NULL);
 	if (x == NULL || !join)
 		return x != NULL && x->state == LINE_OVER;
 	if (resend && x->state == LINE_JOINED)
 		line_send(x);
 	return true;
+}
+
+void
+line_session_send(struct line_exchange *x)
+{
+	struct failure f = { .reason = REASON_UPSTREAM_UNREACHABLE, .detail = NO_SESSION };
+	struct line_client *c = x->client;
+	int64_t now = loop_now(c->loop).boot;
+	bool absent = c->session.state == SESSION_ABSENT;
+
+	if ((!absent && !line_session_starting(c)) || (absent && x->kind == LINE_INITIALIZE)) {
+		line_send(x);
+	} else if (absent && now < c->begin_after) {
+		f.retry_ms = c->begin_after - now;
+		line_fail(x, &f);
+	} else {
+		x->state = LINE_JOINED;
+		step(c, SESSION_WANTED, NULL);
+	}
 }
 
 /* --- our own requests --- */
@@ -360,7 +434,7 @@ try_again(struct line_exchange *x, const struct failure *f)
 }
 
 static void
-initialize_answered(struct line_exchange *x, struct slice answer)
+initialize_answered(struct line_exchange *x, struct slice answer, const struct failure *f)
 {
 	_cleanup_(buf_free) struct buf version = BUF_INIT(sizeof(x->client->session.version));
 	struct line_client *c = x->client;
@@ -371,12 +445,9 @@ initialize_answered(struct line_exchange *x, struct slice answer)
 		    (struct slice){ version.p, version.len }, capabilities_of(answer));
 		take_id(c, x);
 	}
-	if (event == SESSION_OTHER)
-		log_warn(line_name(c), "session", "the new session has another protocol version or "
-		    "fewer capabilities than the lost one");
 	line_over(x);
 	if (!c->leaving)
-		step(c, event);
+		step(c, event, f);
 }
 
 void
@@ -388,7 +459,7 @@ line_session_own(struct line_exchange *x, struct slice answer, const struct fail
 
 	if (kind == LINE_OWN_INITIALIZE) {
 		if (!try_again(x, f))
-			initialize_answered(x, answer);
+			initialize_answered(x, answer, f);
 		return;
 	}
 	if (kind == LINE_OWN_REPEAT && (f != NULL || !mcp_member(answer, "result", &result)))
@@ -396,7 +467,7 @@ line_session_own(struct line_exchange *x, struct slice answer, const struct fail
 		    x->rpc.method);
 	line_over(x);
 	if (kind == LINE_OWN_INITIALIZED && !c->leaving)
-		step(c, f != NULL ? SESSION_REFUSED : SESSION_CONFIRMED);
+		step(c, f != NULL ? SESSION_REFUSED : SESSION_CONFIRMED, f);
 }
 
 /* --- the end --- */

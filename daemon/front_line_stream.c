@@ -49,18 +49,22 @@ line_stream_close(struct line_client *c)
 		line_over(c->stream);
 }
 
-/* It was open.  A graceful close after an id, with a time to come back at, is a poll. */
+/*
+ * It was open.  A graceful close after an id, with a time to come back at, is a
+ * poll; a row of polls is as stable as one stream that lives as long.
+ */
 static int64_t
 after_stream(struct line_exchange *x, const struct failure *f)
 {
 	struct line_client *c = x->client;
+	int64_t since = c->stream_since != 0 ? c->stream_since : x->opened;
+	bool poll = f == NULL && x->sse.last.len > 0 && x->sse.retry >= 0;
 
 	x->opened_once = true;
-	if (loop_now(c->loop).boot - x->opened >= STREAM_STABLE)
+	if (loop_now(c->loop).boot - since >= STREAM_STABLE)
 		c->stream_tries = 0;
-	if (f == NULL && x->sse.last.len > 0 && x->sse.retry >= 0)
-		return MAX(x->sse.retry, STREAM_RETRY_FLOOR);
-	return backoff(x, c->stream_tries++);
+	c->stream_since = poll ? since : 0;
+	return poll ? MAX(x->sse.retry, STREAM_RETRY_FLOOR) : backoff(x, c->stream_tries++);
 }
 
 /* There is none (L9): asked ever more rarely. */
@@ -107,6 +111,7 @@ line_stream_ended(struct line_exchange *x, const struct failure *f)
 		line_session_lost(c, NULL, false, x->epoch);
 		return;		/* it is over, or will be opened on the new session */
 	} else if (away && x->status != 501) {
+		c->stream_since = 0;
 		ms = backoff(x, c->stream_tries++);
 		if (f != NULL)
 			ms = MAX(ms, f->reason == REASON_LOGIN_REQUIRED ||
@@ -166,6 +171,8 @@ line_stream_broke(struct line_exchange *x, const struct failure *f)
 	x->resumed = true;
 	if (f == NULL && x->opened != 0 && x->sse.retry >= 0)
 		rest(x, MAX(x->sse.retry, STREAM_RETRY_FLOOR));
+	else if (x->until != 0)		/* F1: the last try is made in time */
+		rest(x, MIN(backoff(x, x->tries++), MAX(x->until - loop_now(c->loop).boot, 0)));
 	else
 		rest(x, backoff(x, x->tries++));
 }

@@ -10,21 +10,36 @@
 
 #include "listen.h"
 #include "log.h"
+#include "notify.h"
 
 #define BACKLOG		512	/* a burst of clients at start; beyond it connect() waits or says EAGAIN */
 #define ACCEPTS		64	/* in one turn, so that those who are here already get their share */
 #define BACKOFF		(1 * SEC)	/* out of descriptors: somebody must leave first */
 
+/* A socket that the service manager passed. */
+struct given {
+	LIST_ENTRY(given) entry;
+	int		 fd;
+	bool		 ours;		/* bound by us, before a restart */
+	char		 path[];
+};
+
 struct runtime {
 	char		 path[PATH_MAX];
 	int		 dirfd;
 	int		 lockfd;
+	bool		 leaving;
 	LIST_HEAD(, listener) listeners;
+	LIST_HEAD(, given) given;
 };
 
 struct listener {
 	LIST_ENTRY(listener) entry;
 	struct loop	*loop;
+	struct runtime	*runtime;
+	struct given	*given;		/* NULL: bound by us */
+	bool		 kept;		/* by the manager, over a restart */
+	char		 name[sizeof(SOCKET_KEPT) + sizeof(((struct sockaddr_un *)0)->sun_path)];	/* there */
 	struct sockaddr_un addr;
 	dev_t		 dev;		/* of the socket that we bound: nothing else is unlinked */
 	ino_t		 ino;
@@ -151,6 +166,7 @@ runtime_open(const char *path, char *why, size_t size)
 	memcpy(r->path, path, strlen(path) + 1);
 	r->lockfd = -1;
 	LIST_INIT(&r->listeners);
+	LIST_INIT(&r->given);
 	r->dirfd = own_dir(AT_FDCWD, path, path, why, size);
 	if (r->dirfd == -1 || !take_lock(r, why, size)) {
 		runtime_close(r);
@@ -165,15 +181,71 @@ runtime_dir(const struct runtime *r)
 	return r->path;
 }
 
+/* Sockets that were passed */
+
+static struct given *
+given_at(const struct runtime *r, const char *path)
+{
+	struct given *g;
+
+	LIST_FOREACH(g, &r->given, entry)
+		if (strcmp(g->path, path) == 0)
+			return g;
+	return NULL;
+}
+
+static void
+given_free(struct given *g)
+{
+	LIST_REMOVE(g, entry);
+	if (g->fd != -1)
+		close(g->fd);
+	free(g);
+}
+
+bool
+runtime_has(const struct runtime *r, const char *path)
+{
+	return given_at(r, path) != NULL;
+}
+
+void
+runtime_give(struct runtime *r, const char *path, int fd, bool ours)
+{
+	size_t n = strlen(path) + 1;
+	struct given *g = malloc(sizeof(*g) + n);
+
+	if (g == NULL || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == -1) {
+		log_err(NULL, "listen", "%s: the socket that was passed cannot be used", path);
+		free(g);
+		close(fd);
+		return;
+	}
+	g->fd = fd;
+	g->ours = ours;
+	memcpy(g->path, path, n);
+	LIST_INSERT_HEAD(&r->given, g, entry);
+}
+
+void
+runtime_leave(struct runtime *r)
+{
+	if (r != NULL)
+		r->leaving = true;
+}
+
 void
 runtime_close(struct runtime *r)
 {
 	struct listener *l;
+	struct given *g;
 
 	if (r == NULL)
 		return;
 	while ((l = LIST_FIRST(&r->listeners)) != NULL)
 		listener_close(l);
+	while ((g = LIST_FIRST(&r->given)) != NULL)
+		given_free(g);
 	if (r->dirfd != -1)
 		close(r->dirfd);
 	if (r->lockfd != -1)
@@ -380,12 +452,66 @@ bind_socket(struct listener *l, const struct listener_access *a, char *why, size
 	return true;
 }
 
+/* One that was kept for us; its file may have gone with the directory meanwhile. */
+static bool
+take_back(struct listener *l, struct given *g)
+{
+	struct stat st;
+
+	if (lstat(l->addr.sun_path, &st) == -1 || !S_ISSOCK(st.st_mode) ||
+	    st.st_uid != geteuid()) {
+		log_warn(NULL, "listen", "%s was kept over the restart, but is not there any more",
+		    l->addr.sun_path);
+		notify_drop(l->name);
+		given_free(g);
+		return false;
+	}
+	l->fd = g->fd;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	l->kept = true;
+	g->fd = -1;
+	given_free(g);
+	return true;
+}
+
+static bool
+bind_or_take_back(struct listener *l, const char *path, const struct listener_access *a, char *why,
+    size_t size)
+{
+	struct given *g = given_at(l->runtime, path);
+	bool outside = path[0] == '/';
+
+	if (!outside && !prepare_folder(l->runtime, path, a, why, size))
+		return false;
+	if (g != NULL && take_back(l, g))
+		return give_access(l, a, why, size);
+	if (!clear_stale(&l->addr, outside, why, size) || !bind_socket(l, a, why, size))
+		return false;
+	l->kept = notify_keep(l->name, l->fd);
+	return true;
+}
+
+/* Where it really stands is the manager's affair. */
+static bool
+use_given(struct listener *l, struct given *g, char *why, size_t size)
+{
+	socklen_t n = sizeof(l->addr);
+
+	l->given = g;
+	l->fd = g->fd;
+	if (getsockname(g->fd, (struct sockaddr *)&l->addr, &n) == 0 && n <= sizeof(l->addr))
+		return true;
+	say(why, size, "%s: the socket that was passed cannot be used: %s", g->path, strerror(errno));
+	return false;
+}
+
 struct listener *
 listener_open(struct loop *loop, struct runtime *r, const char *path,
     const struct listener_access *access, void (*accepted)(void *arg, int fd), void *arg, char *why,
     size_t size)
 {
-	bool outside = path[0] == '/';
+	struct given *g = given_at(r, path);
 	struct listener *l;
 
 	l = calloc(1, sizeof(*l));
@@ -394,15 +520,15 @@ listener_open(struct loop *loop, struct runtime *r, const char *path,
 		return NULL;
 	}
 	l->loop = loop;
+	l->runtime = r;
 	l->fd = -1;
+	snprintf(l->name, sizeof(l->name), SOCKET_KEPT "%s", path);
 	l->accepted = accepted;
 	l->arg = arg;
 	timer_init(&l->backoff, loop, backoff_over, l);
 	LIST_INSERT_HEAD(&r->listeners, l, entry);
-	if (!set_address(l, r, path, why, size) ||
-	    (!outside && !prepare_folder(r, path, access, why, size)) ||
-	    !clear_stale(&l->addr, outside, why, size) ||
-	    !bind_socket(l, access, why, size)) {
+	if (!set_address(l, r, path, why, size) || !(g != NULL && !g->ours ?
+	    use_given(l, g, why, size) : bind_or_take_back(l, path, access, why, size))) {
 		listener_close(l);
 		return NULL;
 	}
@@ -416,8 +542,9 @@ bool
 listener_set_access(struct listener *l, struct runtime *r, const char *path,
     const struct listener_access *access, char *why, size_t size)
 {
-	return (path[0] == '/' || prepare_folder(r, path, access, why, size)) &&
-	    give_access(l, access, why, size);
+	return l->given != NULL ||
+	    ((path[0] == '/' || prepare_folder(r, path, access, why, size)) &&
+	    give_access(l, access, why, size));
 }
 
 void
@@ -427,6 +554,23 @@ listener_pause(struct listener *l, bool pause)
 		return;
 	l->paused = pause;
 	listener_arm(l);
+}
+
+bool
+listener_drain(struct listener *l)
+{
+	bool held = l->given != NULL || l->kept;
+
+	if (held)
+		listener_pause(l, true);
+	return held;
+}
+
+/* Does the socket go with its listener, or does somebody else hold it from now on? */
+static bool
+ends(const struct listener *l)
+{
+	return l->given == NULL && !(l->kept && l->runtime->leaving);
 }
 
 void
@@ -440,10 +584,12 @@ listener_close(struct listener *l)
 	timer_clear(&l->backoff);
 	if (event_initialized(&l->ev))
 		event_del(&l->ev);
-	if (l->ino != 0 && lstat(l->addr.sun_path, &st) == 0 && st.st_dev == l->dev &&
+	if (l->kept && ends(l))
+		notify_drop(l->name);
+	if (ends(l) && l->ino != 0 && lstat(l->addr.sun_path, &st) == 0 && st.st_dev == l->dev &&
 	    st.st_ino == l->ino)
 		unlink(l->addr.sun_path);
-	if (l->fd != -1)
+	if (l->fd != -1 && l->given == NULL)
 		close(l->fd);
 	free(l);
 }

@@ -6,14 +6,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "callback.h"
 #include "control.h"
 #include "harden.h"
 #include "log.h"
+#include "notify.h"
+#include "passed.h"
 #include "reload.h"
 #include "service.h"
+#include "way.h"
 
 #ifndef VERSION
 #define VERSION		"0.1.0"
@@ -22,6 +23,7 @@
 #define EXIT_USAGE	2
 #define EXIT_CONFIG	78	/* EX_CONFIG, as systemd knows it: no restart helps */
 #define DRAIN_TICK	20	/* ms; looking whether all is done, only while draining */
+#define HAND_OVER	100	/* ms; for the first request of who was accepted just now */
 #define DRAIN_FLUSH	(1 * SEC)	/* when nothing runs any more: for the last answers to be read */
 
 struct options {
@@ -175,6 +177,14 @@ open_runtime(struct daemon *d)
 	return d->runtime != NULL;
 }
 
+static void
+state_words(void *arg, char *out)
+{
+	struct daemon *d = arg;
+
+	service_words(&d->service, out, NOTIFY_WORDS);
+}
+
 static bool
 open_loop(struct daemon *d)
 {
@@ -183,6 +193,8 @@ open_loop(struct daemon *d)
 		d->connector = connector_new(d->loop);
 	if (d->connector == NULL)
 		log_err(NULL, "loop", "the event loop cannot be made: %s", strerror(errno));
+	else
+		notify_open(d->loop, state_words, d);
 	return d->connector != NULL;
 }
 
@@ -192,9 +204,20 @@ open_store(struct daemon *d)
 	char path[PATH_MAX], why[512];
 
 	const struct config *c = &d->generation->config;
+	struct store_options o = {
+		.backend = c->store.backend,
+		.path = path,
+		.allow_network_fs = c->store.allow_network_fs,
+		.key_file = c->store.key_file,
+		.key_is_credential = c->store.key_credential != NULL,
+	};
+	char *credential = NULL;
 
+	if (o.key_is_credential)
+		o.key_file = credential = way_credential(c->store.key_credential);
 	if (config_store_path(c, path, sizeof(path), why, sizeof(why)) == 0)
-		d->store = store_open(d->loop, path, c->store.allow_network_fs, why, sizeof(why));
+		d->store = store_open(d->loop, &o, why, sizeof(why));
+	free(credential);
 	if (d->store == NULL)
 		log_err(NULL, "store", "%s", why);
 	return d->store != NULL;
@@ -211,6 +234,7 @@ open_service(struct daemon *d)
 	d->service.runtime = d->runtime;
 	d->service.front = &d->front;
 	d->service.descriptors = d->descriptors;
+	passed_take(d->runtime, &d->generation->config);
 	if (!service_apply(&d->service, d->generation, why, sizeof(why))) {
 		log_err(NULL, "start", "%s", why);
 		return false;
@@ -239,7 +263,7 @@ open_control(struct daemon *d)
 	d->control.version = VERSION;
 	d->control.runtime = runtime_dir(d->runtime);
 	control_init(&d->control);
-	if (listener_open(d->loop, d->runtime, "control.sock", &ours, accept_control, d, why,
+	if (listener_open(d->loop, d->runtime, SOCKET_CONTROL, &ours, accept_control, d, why,
 	    sizeof(why)) != NULL)
 		return true;
 	log_err(NULL, "listen", "%s", why);
@@ -259,6 +283,8 @@ drain_tick(void *arg)
 	struct daemon *d = arg;
 	int64_t now = loop_now(d->loop).boot;
 
+	if (!d->service.draining)
+		service_drain(&d->service);
 	if (!service_quiet(&d->service))
 		d->quiet_since = 0;
 	else if (d->quiet_since == 0)
@@ -275,8 +301,12 @@ static void
 begin_drain(struct daemon *d)
 {
 	log_info(NULL, "drain", "stopping; running exchanges have %lld s", DRAIN / SEC);
-	sd_notify(0, "STOPPING=1");
+	notify_stopping("stopping; running exchanges are finished");
 	d->drain_began = loop_now(d->loop).boot;
+	if (service_hand_over(&d->service)) {
+		timer_set(&d->tick, HAND_OVER);
+		return;
+	}
 	service_drain(&d->service);
 	timer_set(&d->tick, 0);
 }
@@ -328,6 +358,7 @@ shut_down(struct daemon *d)
 {
 	size_t i;
 
+	runtime_leave(d->runtime);
 	if (d->loop != NULL) {
 		if (d->front.loop != NULL)
 			front_http_close_all(&d->front);
@@ -343,6 +374,7 @@ shut_down(struct daemon *d)
 	service_free(&d->service);
 	callback_leave_all();
 	runtime_close(d->runtime);
+	notify_close();
 	if (d->store != NULL)
 		store_close(d->store);
 	reload_free(&d->reload);
@@ -373,7 +405,7 @@ announce(struct daemon *d)
 	log_info(NULL, "start", "mcp-authd " VERSION ": %zu upstreams, sockets in %s, credentials in %s (%s)",
 	    d->front.nupstreams, runtime_dir(d->runtime), store_path(d->store),
 	    store_backend(d->store));
-	sd_notifyf(0, "READY=1\nSTATUS=%zu upstreams", d->front.nupstreams);
+	notify_ready();
 }
 
 static int

@@ -1,10 +1,8 @@
 #include <limits.h>
 #include <stdio.h>
-#include <time.h>
-
-#include <systemd/sd-daemon.h>
 
 #include "log.h"
+#include "notify.h"
 #include "reload.h"
 
 #define WARNINGS	(64 * KIB)	/* of one reading; what is beyond is not told */
@@ -62,30 +60,6 @@ job_run(void *arg)
 
 /* --- on the loop --- */
 
-/* sd_notify(3): both messages of one reload; `why` NULL: it went well. */
-static void
-notify_begin(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-	    ts.tv_sec * 1000000LL + ts.tv_nsec / 1000);
-}
-
-static void
-notify_end(const struct reload *r, const char *why)
-{
-	size_t n = r->service->front->nupstreams;
-
-	if (r->service->draining)
-		return;
-	if (why == NULL)
-		sd_notifyf(0, "READY=1\nSTATUS=%zu upstreams", n);
-	else
-		sd_notifyf(0, "READY=1\nSTATUS=%zu upstreams; the last reload failed: %s", n, why);
-}
-
 /* Those who came since wait for the next one. */
 static void
 tell(struct reload *r, const char *why, bool fault)
@@ -110,7 +84,7 @@ finish(struct reload *r, const char *why, bool fault)
 		log_info(NULL, "reload", "reloaded: %zu upstreams", r->service->front->nupstreams);
 	else
 		log_err(NULL, "reload", "not reloaded, nothing has changed: %s", why);
-	notify_end(r, why);
+	notify_reloaded(why);
 	tell(r, why, fault);
 	r->running = false;
 	if (!TAILQ_EMPTY(&r->asks))
@@ -175,7 +149,7 @@ start(struct reload *r)
 	TAILQ_FOREACH(a, &r->asks, entry)
 		a->current = true;
 	r->running = true;
-	notify_begin();
+	notify_reloading();
 	r->job = job_new(r);
 	if (r->job != NULL && worker_give(r->worker, job_run, job_done, r->job) == 0)
 		return;

@@ -10,6 +10,7 @@
 #define PIPELINED	(64 * KIB)	/* held beyond one head, then reading stops */
 #define DISCARD		(64 * KIB)	/* of a body that nobody wants any more, to keep the connection */
 #define LINGER_BYTES	(1 * MIB)	/* of a client that does not stop sending */
+#define REST_BYTES	(256 * KIB)	/* of lines that came before a close; a socket holds about as much */
 #define KEPT_BYTES	(4 * KIB)	/* an idle connection gives back a larger out-buffer */
 
 static uint64_t last_id;
@@ -654,6 +655,25 @@ serve_resume(struct serve *s)
 	s->paused = false;
 	if (s->in.len > 0 || s->watching || s->continue_due)
 		serve_poke(s);
+}
+
+void
+serve_rest(struct serve *s)
+{
+	size_t all = 0;
+	ssize_t n = 1;
+
+	if (s->phase != SERVE_LINES || !s->open)
+		return;
+	s->paused = false;
+	pump(s);
+	while (s->phase == SERVE_LINES && !s->half && all < REST_BYTES && n > 0) {
+		n = recv(s->fd, s->loop->readbuf, READ_BUFFER, MSG_DONTWAIT);
+		if (n > 0) {
+			all += n;
+			take(s, s->loop->readbuf, n);
+		}
+	}
 }
 
 void

@@ -80,6 +80,8 @@ void	serve_abort(struct serve *);		/* abortive close: the answer cannot be compl
 void	serve_json(struct serve *, int status, const char *, size_t, bool close);
 /* Lines of JSON: the text and a newline.  true: as serve_write(). */
 bool	serve_line(struct serve *, const char *, size_t);
+/* Hands on what the client has sent so far, paused or not: the last that lines() gets before serve_close(). */
+void	serve_rest(struct serve *);
 void	serve_close(struct serve *);		/* ... nothing more follows: closed when all is written; closed() without gone() */
 /* Body back-pressure. */
 void	serve_pause(struct serve *);

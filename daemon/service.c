@@ -317,6 +317,26 @@ service_apply(struct service *s, struct generation *g, char *why, size_t size)
 	return true;
 }
 
+void
+service_words(struct service *s, char *out, size_t size)
+{
+	size_t in = 0, keepers = 0;
+	struct member *m;
+
+	LIST_FOREACH(m, &s->members, entry) {
+		if (m->retired || m->keeper == NULL)
+			continue;
+		keepers++;
+		in += credential_logged_in(m->keeper->credential);
+	}
+	snprintf(out, size, "%zu upstream%s", s->front->nupstreams,
+	    s->front->nupstreams == 1 ? "" : "s");
+	if (keepers > 0)
+		snprintf(out + strlen(out), size - strlen(out), ", %zu logged in", in);
+	snprintf(out + strlen(out), size - strlen(out), ", %u client%s", s->front->clients,
+	    s->front->clients == 1 ? "" : "s");
+}
+
 /* --- the end --- */
 
 static void
@@ -325,6 +345,12 @@ on_drained(void *arg)
 	struct service *s = arg;
 
 	s->undrained--;
+}
+
+bool
+service_hand_over(struct service *s)
+{
+	return entrances_drain(&s->entrances);
 }
 
 void
@@ -341,9 +367,11 @@ service_drain(struct service *s)
 	}
 	LIST_FOREACH(k, &s->keepers, entry) {
 		s->undrained++;
-		if (k->login != NULL)
-			login_drain(k->login);
 		credential_drain(k->credential, on_drained, s);
+		if (k->login == NULL)
+			continue;
+		s->undrained++;
+		login_drain(k->login, on_drained, s);
 	}
 }
 

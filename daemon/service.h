@@ -38,6 +38,14 @@ struct service {
  * the new one.  false with words: nothing changed.
  */
 bool	service_apply(struct service *, struct generation *, char *why, size_t size);
+/* "3 upstreams, 2 logged in, 5 clients"; size >= 64. */
+void	service_words(struct service *, char *out, size_t size);
+/*
+ * We are about to stop: clients to come wait for our successor, if the service
+ * manager holds sockets for it.  true: those who came just now may not have
+ * asked yet, so they should have a moment before service_drain().
+ */
+bool	service_hand_over(struct service *);
 /* Contract K; then service_quiet() says whether anything still runs. */
 void	service_drain(struct service *);
 bool	service_quiet(const struct service *);

@@ -90,6 +90,8 @@
 #define PEEK_BYTES	(64 * KIB)	/* of an answer with an error status: what is longer is no JSON-RPC error */
 #define LINE_FREE	(64 * KIB)	/* of a line or an answer that is gathered: not charged to held_bytes */
 #define ASKED_MAX	256		/* requests of a server that one client has not answered */
+#define SESSION_RETRY_MIN (1 * SEC)	/* G1: a lost session that could not be begun anew is tried again after this, doubling ... */
+#define SESSION_RETRY_MAX (30 * SEC)	/* ... to this: a person waits */
 #define REPEATS_MAX	256		/* G1: setLevel and subscriptions that are repeated on a new session ... */
 #define REPEAT_BYTES	(256 * KIB)	/* ... of one client, all together */
 #define TOOLS_BYTES	(4 * MIB)	/* M11: a tools/list answer that is looked at; also the schemas kept */

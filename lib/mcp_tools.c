@@ -295,9 +295,9 @@ mcp_tools_learn(struct mcp_tools *all, struct slice answer, struct buf *out,
 {
 	struct slice tools, element;
 	struct cut cut = { .done = answer.p };
-	size_t at = 0;
+	size_t at = 0, before = out->len;
 	bool gone;
-	int e;
+	int e = 0;
 
 	*ret_cursor = (struct slice){ NULL, 0 };
 	if (answer.n > (size_t)TOOLS_BYTES)
@@ -306,15 +306,16 @@ mcp_tools_learn(struct mcp_tools *all, struct slice answer, struct buf *out,
 		return -EINVAL;
 	if (mcp_at(answer, ret_cursor, "result", "nextCursor", NULL) && ret_cursor->p[0] != '"')
 		*ret_cursor = (struct slice){ NULL, 0 };
-	while (mcp_element(tools, &at, &element)) {
-		if ((e = learn_tool(all, element, warn, arg, &gone)) < 0 ||
-		    (e = cut_element(&cut, element, gone, out)) < 0)
-			return e;
+	while (e == 0 && mcp_element(tools, &at, &element)) {
+		if ((e = learn_tool(all, element, warn, arg, &gone)) == 0)
+			e = cut_element(&cut, element, gone, out);
 	}
-	if (cut.out > 0)
+	if (e == 0 && cut.out > 0)
 		e = buf_add(out, cut.done, (size_t)(answer.p + answer.n - cut.done));
-	else
-		e = 0;
+	if (e < 0 && out->len > before) {
+		out->len = before;
+		out->p[before] = '\0';
+	}
 	return e < 0 ? e : cut.out;
 }
 

@@ -22,7 +22,8 @@ typedef void (*mcp_tools_warn)(void *arg, const char *name, size_t n, const char
 /*
  * Learns from one tools/list answer (the whole JSON-RPC message).  If tools
  * are invalid (M5) the answer without them is appended to `out`, otherwise
- * byte for byte as it was; `out` stays empty if nothing has to go.
+ * byte for byte as it was; `out` stays as it was if nothing has to go, and
+ * with an error.
  * *ret_cursor: the raw nextCursor, {NULL, 0} at the last page.  Returns how
  * many were left out; -EINVAL if it is no such answer; -ENOMEM; -EMSGSIZE:
  * more than TOOLS_BYTES.

@@ -14,7 +14,8 @@ enum session_state {
 	SESSION_OPEN,
 	SESSION_STARTING,	/* our own initialize is out */
 	SESSION_CONFIRMING,	/* ... answered; notifications/initialized is out */
-	SESSION_BROKEN,		/* could not be begun anew: the connection closes */
+	SESSION_ABSENT,		/* lost, and could not be begun anew: the next message tries again */
+	SESSION_BROKEN,		/* another one stands in its place: the connection closes */
 	SESSION_STATES
 };
 
@@ -26,6 +27,7 @@ enum session_event {
 	SESSION_OTHER,		/* ... with another version or fewer capabilities */
 	SESSION_REFUSED,	/* ... not answered, or with an error */
 	SESSION_CONFIRMED,	/* notifications/initialized was taken */
+	SESSION_WANTED,		/* in STARTING, CONFIRMING, ABSENT: a message is there to be sent */
 	SESSION_EVENTS
 };
 
@@ -36,7 +38,9 @@ enum session_action {
 	SESSION_DO_RESEND	= 1 << 3,	/* this exchange is sent again at once */
 	SESSION_DO_RESEND_ALL	= 1 << 4,	/* everyone who joined */
 	SESSION_DO_CHANGED	= 1 << 5,	/* give list_changed where it was advertised: session.capabilities */
-	SESSION_DO_CLOSE	= 1 << 6	/* fail everyone who joined, close the connection with an error */
+	SESSION_DO_FAIL		= 1 << 6,	/* fail everyone who joined; the connection goes on */
+	SESSION_DO_BACKOFF	= 1 << 7,	/* the next try must wait */
+	SESSION_DO_CLOSE	= 1 << 8	/* fail everyone, close the connection with an error */
 };
 
 /* Capabilities of the server, as bits. */
