@@ -124,6 +124,9 @@ carry(int fd, const char *name)
 	pthread_t thread;
 	int e;
 
+	/* A blank line is nothing, but says which front this is for: a silent client is no idle HTTP connection. */
+	if (write(fd, "\n", 1) != 1)
+		return ctl_fail(CTL_FAILED, "%s: %s", name, strerror(errno));
 	up = (struct copy){ .from = STDIN_FILENO, .to = fd };
 	e = pthread_create(&thread, NULL, copy_up, &up);
 	if (e != 0)

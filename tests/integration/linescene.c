@@ -7,11 +7,13 @@ struct linescene
 linescene_begin(const char *members, const char *top)
 {
 	struct linescene s = { .w = world_new(0) };
+	struct authd_options as_configured = { .log_level = "" };
+	bool logs = top != NULL && strstr(top, "\"log\"") != NULL;
 
 	world_upstream(s.w, "wall", members);
 	if (top != NULL)
 		world_top(s.w, top);
-	s.a = authd_start(s.w, NULL);
+	s.a = authd_start(s.w, logs ? &as_configured : NULL);
 	s.socket = authd_socket(s.a, "wall");
 	world_login(s.w, s.a, "wall", NULL);
 	wall_do(s.w, "set", "{\"record\":true}");

@@ -347,6 +347,22 @@ START_TEST(usage)
 }
 END_TEST
 
+/* limits.idle is for HTTP: a client that has not said anything yet is none. */
+START_TEST(silent_from_the_start)
+{
+	struct linescene s = linescene_begin(NULL, "\"limits\": {\"idle\": 1}");
+	struct piped p = start_at(s.w, s.a, SOCKETS, "wall");
+	struct pollfd f = { p.out, POLLIN, 0 };
+
+	ck_assert_int_eq(poll(&f, 1, 2500), 0);
+	say_to(&p, INIT);
+	hear_from(&p, "\"id\":1");
+	close_in(&p);
+	ck_assert_int_eq(end_of(&p, ""), 0);
+	linescene_end(&s);
+}
+END_TEST
+
 /* --- bytes; the other end is ours --- */
 
 static int
@@ -361,13 +377,18 @@ listen_at(const struct world *w, char path[PATH_SIZE])
 	return fd;
 }
 
+/* Its first byte is a blank line, which says that lines will follow. */
 static int
 accepted(int listener)
 {
 	struct pollfd f = { listener, POLLIN, 0 };
+	char first;
+	int fd;
 
 	ck_assert_int_eq(poll(&f, 1, PATIENCE), 1);
-	return accept(listener, NULL, NULL);
+	fd = accept(listener, NULL, NULL);
+	ck_assert(read(fd, &first, 1) == 1 && first == '\n');
+	return fd;
 }
 
 /* What stands at this place of the stream; no two streams are alike. */
@@ -502,6 +523,7 @@ main(void)
 	tcase_add_loop_test(t, f4_stdin_ends_first, PIPES, TERMINAL);
 	tcase_add_loop_test(t, sigterm_ends_it, PIPES, TERMINAL);
 	tcase_add_loop_test(t, daemon_dies, PIPES, TERMINAL);
+	tcase_add_test(t, silent_from_the_start);
 	tcase_add_loop_test(t, stdout_closed, PIPES, TERMINAL);
 	tcase_add_test(t, other_socket);
 	tcase_add_loop_test(t, daemon_unreachable, PIPES, TERMINAL);

@@ -526,9 +526,34 @@ START_TEST(too_many_clients)
 	liner_say(m, PING("1"));
 	ck_assert_ptr_nonnull(strstr(heard(m, "\"id\":1,\"error\""), "\"reason\":\"limit\""));
 	ck_assert(liner_ended(m, PATIENCE));
+	/* F4: several at once are several answers */
+	liner_close(m);
+	m = liner_open(t.socket);
+	liner_say(m, PING("1") "\n" PING("2") "\n" PING("3"));
+	heard(m, "\"id\":1,\"error\"");
+	heard(m, "\"id\":2,\"error\"");
+	heard(m, "\"id\":3,\"error\"");
+	ck_assert(liner_ended(m, PATIENCE));
 	still_served(l);
 	liner_close(m);
 	liner_close(l);
+	linescene_end(&t);
+}
+END_TEST
+
+/* limits.idle is for HTTP: a line client may be silent as long as it likes, with a GET stream or without. */
+START_TEST(idle_is_no_reason)
+{
+	struct linescene t = linescene_begin(NULL, "\"limits\": {\"idle\": 1}");
+	struct liner *l = liner_ready(&t), *m = liner_open(t.socket);
+
+	wall_fault(t.w, "{\"mcp\":{\"status\":405,\"body\":\"\"},\"match\":{\"method\":\"GET\"}}");
+	liner_begin(m, NULL);
+	ck_assert_uint_eq(liner_kept(l, 2500), 0);
+	still_served(l);
+	still_served(m);
+	liner_close(l);
+	liner_close(m);
 	linescene_end(&t);
 }
 END_TEST
@@ -567,6 +592,7 @@ main(void)
 	tcase_add_test(own, f4_flood);
 	tcase_add_test(own, m12_login_required);
 	tcase_add_test(own, too_many_clients);
+	tcase_add_test(own, idle_is_no_reason);
 	suite_add_tcase(suite, own);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_NORMAL);

@@ -1,7 +1,8 @@
 /*
  * The same story through both fronts yields the same messages: HTTP clients
- * (column H of WIRE) and clients of lines (column N), legacy and modern; L3,
- * L14, L16, M10, M11, M13.
+ * (column H of WIRE) and clients of lines (column N), legacy and modern: calls,
+ * errors, notifications, streams that break, server requests, cancels,
+ * subscriptions; L3, L10, L13, L14, L16, M7, M9, M10, M11, M13.
  */
 #include <check.h>
 #include <stdio.h>
@@ -132,6 +133,231 @@ START_TEST(modern_story)
 }
 END_TEST
 
+/* --- streams --- */
+
+/* What a server request is numbered by differs with each. */
+static void
+add_message(struct buf *out, const char *p, size_t n)
+{
+	const char *at = memmem(p, n, "\"srv-", 5);
+	size_t head = at != NULL ? (size_t)(at - p) + 5 : n;
+
+	if (n == 0)
+		return;
+	buf_addf(out, "%.*s", (int)head, p);
+	if (at != NULL)
+		head += strspn(at + 5, "0123456789");
+	buf_addf(out, "%.*s\n", (int)(n - head), p + head);
+}
+
+/* The next n messages of an HTTP stream; ret_id (may be NULL): the last event id. */
+static void
+from_stream(struct client *c, int n, struct buf *out, char *ret_id, size_t size)
+{
+	while (n > 0) {
+		_cleanup_(buf_free) struct buf event = BUF_INIT(0);
+		const char *data, *id;
+		size_t before = out->len;
+
+		ck_assert_int_eq(client_event(c, &event, PATIENCE), 1);
+		id = strstr(event.p, "id: ");
+		if (id != NULL && ret_id != NULL)
+			snprintf(ret_id, size, "%.*s", (int)strcspn(id + 4, "\r\n"), id + 4);
+		data = strstr(event.p, "data: ");
+		if (data != NULL)
+			add_message(out, data + 6, strcspn(data + 6, "\r\n"));
+		n -= out->len > before;
+	}
+}
+
+static void
+from_liner(struct liner *l, int n, struct buf *out)
+{
+	for (; n > 0; n--) {
+		const char *line = heard(l, "");
+
+		add_message(out, line, strlen(line));
+	}
+}
+
+static void
+are_same(struct buf *line, struct buf *http)
+{
+	ck_assert_uint_gt(line->len, 0);
+	ck_assert_str_eq(line->p, http->p);
+	buf_reset(line);
+	buf_reset(http);
+}
+
+static void
+emit_some(const char *name, int n)
+{
+	char json[64];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(json, sizeof(json), "{\"text\":\"%s-%d\",\"bytes\":%d}", name, i, i * 1000);
+		wall_do(s.w, "emit", json);
+	}
+}
+
+/* L10: what an HTTP client does for itself when its stream breaks, the daemon does for one of lines. */
+START_TEST(legacy_stream)
+{
+	static const char *const how[] = { "{\"how\":\"end\"}", "{\"how\":\"cut\"}",
+	    "{\"how\":\"reset\"}", "{\"how\":\"torn\"}" };
+	_cleanup_(buf_free) struct buf http = BUF_INIT(0);
+	_cleanup_(buf_free) struct buf line = BUF_INIT(0);
+	struct ask ask = { .socket = s.socket };
+	char *session = session_open(&ask), last[64] = "";
+	struct client *stream;
+	struct liner *l;
+
+	wall_do(s.w, "set", "{\"retry_ms\":50}");
+	ask.session = session;
+	stream = stream_open(&ask, NULL);
+	l = liner_ready(&s);
+	for (size_t i = 0; i < nitems(how); i++) {
+		emit_some("before", 3);
+		from_stream(stream, 3, &http, last, sizeof(last));
+		wall_do(s.w, "drop", how[i]);
+		emit_some("meanwhile", 4);
+		client_close(stream);
+		stream = stream_open(&ask, last);
+		ck_assert(wall_wait_is(s.w, "streams.open", 2, PATIENCE));
+		emit_some("after", 2);
+		from_stream(stream, 6, &http, last, sizeof(last));
+		from_liner(l, 9, &line);
+		are_same(&line, &http);
+	}
+	client_close(stream);
+	liner_close(l);
+	wall_do(s.w, "lose-sessions", NULL);
+	free(session);
+}
+END_TEST
+
+#define ANSWER	"{\"jsonrpc\":\"2.0\",\"id\":\"srv-%u\",\"result\":{}}"
+
+/* L14: on the GET stream and on that of a call; the answer goes back by itself. */
+START_TEST(legacy_server_requests)
+{
+	_cleanup_(buf_free) struct buf http = BUF_INIT(0);
+	_cleanup_(buf_free) struct buf line = BUF_INIT(0);
+	_cleanup_(buf_free) struct buf body = BUF_INIT(0);
+	_cleanup_(buf_free) struct buf request = BUF_INIT(0);
+	struct ask ask = { .socket = s.socket };
+	char *session = session_open(&ask), text[128];
+	struct client *stream, *call_stream;
+	struct reply r = { 0 };
+	struct liner *l;
+
+	ask.session = session;
+	stream = stream_open(&ask, NULL);
+	l = liner_ready(&s);
+	wall_do(s.w, "ask", NULL);				/* srv-1, on both */
+	from_stream(stream, 1, &http, NULL, 0);
+	from_liner(l, 1, &line);
+	are_same(&line, &http);
+	snprintf(text, sizeof(text), ANSWER, 1);
+	ck_assert_int_eq(rpc(&ask, text, &r, PATIENCE), 0);
+	ck_assert_int_eq(r.status, 202);
+	liner_say(l, text);
+	ck_assert(wall_wait(s.w, "responses.srv-1", 2, PATIENCE));
+
+	tool_json(&body, 5, "ask", NULL);			/* srv-2, srv-3 */
+	request_post(&request, &ask, body.p);
+	call_stream = client_open(s.socket);
+	ck_assert_int_eq(client_send(call_stream, request.p, request.len, PATIENCE), 0);
+	ck_assert_int_eq(client_head(call_stream, "POST", &r, PATIENCE), 0);
+	from_stream(call_stream, 1, &http, NULL, 0);
+	call(l, "5", "ask", NULL);
+	from_liner(l, 1, &line);
+	are_same(&line, &http);
+	snprintf(text, sizeof(text), ANSWER, 2);
+	ck_assert_int_eq(rpc(&ask, text, &r, PATIENCE), 0);
+	snprintf(text, sizeof(text), ANSWER, 3);
+	liner_say(l, text);
+	from_stream(call_stream, 1, &http, NULL, 0);
+	from_liner(l, 1, &line);
+	are_same(&line, &http);
+	reply_free(&r);
+	client_close(call_stream);
+	client_close(stream);
+	liner_close(l);
+	wall_do(s.w, "lose-sessions", NULL);
+	free(session);
+}
+END_TEST
+
+#define CANCEL	"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":9}}"
+
+/* L13: the same notification reaches the server, and nobody is answered. */
+START_TEST(legacy_cancel)
+{
+	_cleanup_(buf_free) struct buf body = BUF_INIT(0);
+	_cleanup_(buf_free) struct buf request = BUF_INIT(0);
+	struct ask ask = { .socket = s.socket };
+	char *session = session_open(&ask);
+	struct liner *l = liner_ready(&s);
+	struct reply r = { 0 };
+	struct client *c;
+
+	ask.session = session;
+	tool_json(&body, 9, "hang", NULL);
+	request_post(&request, &ask, body.p);
+	c = client_open(s.socket);
+	ck_assert_int_eq(client_send(c, request.p, request.len, PATIENCE), 0);
+	call(l, "9", "hang", NULL);
+	ck_assert(wall_wait_is(s.w, "hanging", 2, PATIENCE));
+	ck_assert_int_eq(rpc(&ask, CANCEL, &r, PATIENCE), 0);
+	ck_assert_int_eq(r.status, 202);
+	liner_say(l, CANCEL);
+	ck_assert(wall_wait_is(s.w, "notifications.notifications/cancelled", 2, PATIENCE));
+	ck_assert_int_eq(client_head(c, "POST", &r, QUIET), -ETIMEDOUT);
+	ck_assert_uint_eq(liner_kept(l, QUIET), 0);
+	reply_free(&r);
+	client_close(c);
+	liner_close(l);
+	wall_do(s.w, "lose-sessions", NULL);
+	free(session);
+}
+END_TEST
+
+#define LISTEN	"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"subscriptions/listen\"," \
+	"\"params\":{\"notifications\":{}," META "}}"
+
+/* M7, M9: a subscription, and its end by the client: HTTP closes the stream, lines cancel. */
+START_TEST(modern_subscription)
+{
+	_cleanup_(buf_free) struct buf http = BUF_INIT(0);
+	_cleanup_(buf_free) struct buf line = BUF_INIT(0);
+	_cleanup_(buf_free) struct buf request = BUF_INIT(0);
+	struct ask ask = { .socket = s.socket, .version = "2026-07-28",
+	    .fields = "Mcp-Method: subscriptions/listen\r\n" };
+	struct client *c = client_open(s.socket);
+	struct liner *l = liner_open(s.socket);
+	struct reply r = { 0 };
+
+	request_post(&request, &ask, LISTEN);
+	ck_assert_int_eq(client_send(c, request.p, request.len, PATIENCE), 0);
+	ck_assert_int_eq(client_head(c, "POST", &r, PATIENCE), 0);
+	liner_say(l, LISTEN);
+	ck_assert(wall_wait_is(s.w, "listens.open", 2, PATIENCE));
+	emit_some("news", 5);
+	from_stream(c, 6, &http, NULL, 0);
+	from_liner(l, 6, &line);
+	are_same(&line, &http);
+	client_close(c);
+	ck_assert(wall_wait_is(s.w, "listens.open", 1, PATIENCE));
+	liner_say(l, CANCEL);
+	ck_assert(wall_wait_is(s.w, "listens.open", 0, PATIENCE));
+	ck_assert_uint_eq(liner_kept(l, QUIET), 0);
+	ck_assert_int_eq(wall_count(s.w, "notifications.notifications/cancelled"), 0);
+	reply_free(&r);
+	liner_close(l);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -144,6 +370,10 @@ main(void)
 	tcase_add_checked_fixture(tc, begin, end);
 	tcase_add_test(tc, legacy_story);
 	tcase_add_test(tc, modern_story);
+	tcase_add_test(tc, legacy_stream);
+	tcase_add_test(tc, legacy_server_requests);
+	tcase_add_test(tc, legacy_cancel);
+	tcase_add_test(tc, modern_subscription);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_NORMAL);

@@ -123,7 +123,6 @@ START_TEST(g1_other_session)
 		    "{\\\"tools\\\":{\\\"listChanged\\\":true},\\\"logging\\\":{}}}", "\"headers\":{\"Mcp-Session-Id\":\"other\"},"),
 		INITIALIZE_FAULT("\\\"result\\\":{\\\"protocolVersion\\\":\\\"2025-11-25\\\",\\\"capabilities\\\":"
 		    "{\\\"tools\\\":{\\\"listChanged\\\":true}}}", ""),
-		INITIALIZE_FAULT("\\\"error\\\":{\\\"code\\\":-1,\\\"message\\\":\\\"no\\\"}", ""),
 	};
 	struct liner *l = liner_ready(&s);
 
@@ -136,6 +135,95 @@ START_TEST(g1_other_session)
 	if (_i == 0)						/* the unwanted one is not left behind */
 		ck_assert(wall_wait(s.w, "methods.DELETE", 1, PATIENCE));
 	liner_close(l);
+}
+END_TEST
+
+/*
+ * G1: a new session that is refused, or lost before it was confirmed, is no
+ * reason to hang up: whoever waited is told, once, and a later message tries
+ * again, not before a second has passed.
+ */
+START_TEST(g1_begun_in_vain)
+{
+	static const char *const faults[] = {
+		INITIALIZE_FAULT("\\\"error\\\":{\\\"code\\\":-1,\\\"message\\\":\\\"no\\\"}", ""),
+		"{\"mcp\":{\"status\":400,\"body\":\"\"},\"match\":{\"rpc\":\"initialize\"},\"times\":1}",
+		"{\"mcp\":{\"status\":404,\"body\":\"\"},\"match\":{\"rpc\":\"notifications/initialized\"},\"times\":1}",
+		"{\"mcp\":{\"status\":500,\"body\":\"\"},\"match\":{\"rpc\":\"notifications/initialized\"},\"times\":1}",
+	};
+	struct liner *l = liner_ready(&s);
+	int64_t begun;
+
+	wall_fault(s.w, faults[_i]);
+	wall_do(s.w, "lose-sessions", NULL);	/* the GET stream finds out, and may be the first to try */
+	liner_say(l, PING("1"));
+	liner_say(l, PING("2"));
+	ck_assert_ptr_nonnull(strstr(heard(l, "\"id\":1,\"error\":{\"code\":-31000"), "could not be begun anew"));
+	ck_assert_ptr_nonnull(strstr(heard(l, "\"id\":2,\"error\""), "\"reason\":\"upstream_unreachable\""));
+	is_logged(&s, "the client's next message tries again");
+	begun = wall_count(s.w, "sessions.opened");
+	for (int i = 0; i < 20; i++)		/* too soon: the server is left in peace */
+		liner_say(l, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\"}"), heard(l, "\"id\":3,\"error\"");
+	ck_assert_int_eq(wall_count(s.w, "sessions.opened"), begun);
+	ck_assert_uint_eq(liner_kept(l, 1100), 0);
+	liner_say(l, PING("4"));
+	liner_say(l, PING("5"));
+	heard(l, "\"id\":4,\"result\"");
+	heard(l, "\"id\":5,\"result\"");
+	ck_assert_int_eq(wall_count(s.w, "sessions.opened"), begun + 1);
+	ck_assert(wall_wait(s.w, "streams.open", 1, PATIENCE));
+	heard(l, "list_changed");
+	ck_assert_uint_eq(liner_kept(l, QUIET), 0);
+	wall_do(s.w, "lose-sessions", NULL);	/* the one that the fault denied is still there */
+	liner_close(l);
+}
+END_TEST
+
+/* G1: what hinders the new session is a login: the client is told so, and needs no patience after it. */
+START_TEST(g1_login_required)
+{
+	struct liner *l = liner_ready(&s);
+
+	wall_do(s.w, "revoke-all", NULL);
+	wall_do(s.w, "lose-sessions", NULL);
+	liner_say(l, PING("1"));
+	ck_assert_ptr_nonnull(strstr(heard(l, "\"id\":1,\"error\""), "\"reason\":\"login_required\""));
+	liner_say(l, PING("2"));
+	ck_assert_ptr_nonnull(strstr(heard(l, "\"id\":2,\"error\""), "\"reason\":\"login_required\""));
+	world_login(s.w, s.a, "wall", NULL);
+	liner_say(l, PING("3"));
+	heard(l, "\"id\":3,\"result\"");
+	liner_close(l);
+}
+END_TEST
+
+/* F4: what was sent before the connection's end could be known is answered as well. */
+START_TEST(f4_unread_answered)
+{
+	struct linescene t = linescene_begin("\"sessionRecovery\": false", NULL);
+	struct liner *l = liner_ready(&t);
+	char text[64];
+
+	wall_fault(t.w, "{\"mcp\":{\"hold\":true,\"status\":404,\"body\":\"\"},\"match\":{\"rpc\":\"ping\"}}");
+	liner_say(l, PING("0"));
+	ck_assert(wall_wait(t.w, "held", 1, PATIENCE));
+	kill(t.a->pid, SIGSTOP);
+	wall_do(t.w, "release", NULL);
+	for (int i = 1; i < 20; i++) {
+		snprintf(text, sizeof(text), PING("%d"), i);
+		liner_say(l, text);
+	}
+	liner_say(l, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/last\"}");
+	kill(t.a->pid, SIGCONT);
+	for (int i = 0; i < 20; i++) {
+		snprintf(text, sizeof(text), "\"id\":%d,\"error\":{\"code\":-31000", i);
+		heard(l, text);
+	}
+	ck_assert(liner_ended(l, PATIENCE));
+	ck_assert_uint_eq(liner_kept(l, 0), 0);
+	wall_do(t.w, "lose-sessions", NULL);
+	liner_close(l);
+	linescene_end(&t);
 }
 END_TEST
 
@@ -370,7 +458,9 @@ main(void)
 	tcase_add_test(tc, g1_joined);
 	tcase_add_loop_test(tc, g1_sloppy_servers, 0, 6);
 	tcase_add_test(tc, g1_repeated);
-	tcase_add_loop_test(tc, g1_other_session, 0, 3);
+	tcase_add_loop_test(tc, g1_other_session, 0, 2);
+	tcase_add_loop_test(tc, g1_begun_in_vain, 0, 4);
+	tcase_add_test(tc, g1_login_required);
 	tcase_add_test(tc, g1_found_by_stream);
 	tcase_add_test(tc, g1_dead_requests);
 	tcase_add_test(tc, g2_lost_twice);
@@ -382,6 +472,7 @@ main(void)
 	suite_add_tcase(suite, tc);
 	tcase_set_timeout(own, 60);
 	tcase_add_test(own, g1_off);
+	tcase_add_test(own, f4_unread_answered);
 	tcase_add_test(own, k_drain);
 	tcase_add_test(own, k_drain_over);
 	suite_add_tcase(suite, own);

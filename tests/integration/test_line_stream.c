@@ -121,6 +121,28 @@ START_TEST(l12_backoff)
 }
 END_TEST
 
+/* L12: polls that went well for long enough are a stable stream, too: the back-off begins anew. */
+START_TEST(l12_polls_are_stable)
+{
+	struct liner *l = liner_ready(&s);
+	int64_t opened, end;
+
+	for (int i = 0; i < 6; i++) {
+		wall_do(s.w, "drop", "{\"how\":\"cut\"}");
+		ck_assert(wall_wait(s.w, "streams.open", 1, PATIENCE));
+	}
+	for (end = now_ms() + 11000; now_ms() < end; pause_ms(200)) {
+		ck_assert(wall_wait(s.w, "streams.open", 1, PATIENCE));
+		wall_do(s.w, "drop", "{\"how\":\"end\"}");
+	}
+	ck_assert(wall_wait(s.w, "streams.open", 1, PATIENCE));
+	opened = wall_count(s.w, "streams.opened");
+	wall_do(s.w, "drop", "{\"how\":\"cut\"}");
+	ck_assert(wall_wait(s.w, "streams.opened", opened + 1, 1500));	/* else 50 ms doubled six times */
+	liner_close(l);
+}
+END_TEST
+
 /* L10: a request's stream that closed after an event id is gone on with by GET, as often as need be. */
 START_TEST(l10_post_stream_resumed)
 {
@@ -153,6 +175,24 @@ START_TEST(l10_post_stream_retried)
 	heard(l, "\"id\":1,\"result\"");
 	ck_assert_int_ge(wall_count(s.w, "status.503"), 2);
 	liner_close(l);
+}
+END_TEST
+
+/* F1: ... and does not come back within the recovery time: the last try is made at its end, not after. */
+START_TEST(f1_post_stream_given_up)
+{
+	struct linescene t = linescene_begin("\"timeouts\": {\"recovery\": 6}", NULL);
+	struct liner *l = liner_ready(&t);
+	int64_t begun = now_ms();
+
+	wall_fault(t.w, "{\"mcp\":{\"status\":503,\"body\":\"\"},\"match\":{\"method\":\"GET\"}}");
+	call(l, "1", "resumable", "{\"n\":3,\"cut_after\":2}");
+	heard(l, "\"id\":1,\"error\":{\"code\":-31000");
+	ck_assert_int_gt(now_ms() - begun, 5000);
+	ck_assert_int_lt(now_ms() - begun, 9000);	/* a back-off of 8 s, jitter or not, would end later */
+	wall_do(t.w, "clear", NULL);
+	liner_close(l);
+	linescene_end(&t);
 }
 END_TEST
 
@@ -202,8 +242,10 @@ main(void)
 	tcase_add_test(tc, l9_after_initialized);
 	tcase_add_test(tc, l10_get_stream_resumed);
 	tcase_add_test(tc, l12_backoff);
+	tcase_add_test(tc, l12_polls_are_stable);
 	tcase_add_test(tc, l10_post_stream_resumed);
 	tcase_add_test(tc, l10_post_stream_retried);
+	tcase_add_test(tc, f1_post_stream_given_up);
 	tcase_add_test(tc, f4_post_stream_lost);
 	tcase_add_test(tc, stream_after_expiry);
 	suite_add_tcase(suite, tc);

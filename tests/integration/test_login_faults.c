@@ -53,6 +53,19 @@ apply(const char *set, const char *fault)
 		wall_fault(w, fault);
 }
 
+/* Of these the hint says what to do, of the others the message itself. */
+static bool
+wants_hint(const char *reason)
+{
+	static const char *const reasons[] = { "client", "denied", "device", "pkce", "refused",
+	    "registration", "token" };
+
+	for (size_t i = 0; i < nitems(reasons); i++)
+		if (strcmp(reason, reasons[i]) == 0)
+			return true;
+	return false;
+}
+
 /* It failed for this reason; message and hint hold `words` (each part between '|'). */
 static void
 refused(const struct outcome *o, const char *reason, const char *words)
@@ -62,6 +75,7 @@ refused(const struct outcome *o, const char *reason, const char *words)
 	ck_assert_int_eq(o->status, 200);
 	ck_assert_msg(!o->done, "logged in");
 	ck_assert_msg(strcmp(o->reason, reason) == 0, "%s: %s", o->reason, o->message);
+	ck_assert_msg(!wants_hint(reason) || o->hint[0] != '\0', "no word of what to do: %s", o->message);
 	snprintf(said, sizeof(said), "%s; %s", o->message, o->hint);
 	for (word = strtok_r(list, "|", &save); word != NULL; word = strtok_r(NULL, "|", &save))
 		ck_assert_msg(strcasestr(said, word) != NULL, "no \"%s\" in: %s", word, said);

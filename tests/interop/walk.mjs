@@ -35,6 +35,13 @@ export async function walkLegacy({ guard, version, name = `v${version} legacy`, 
     holds(wrong.isError, 'a wrong argument was no error');
     return `${tools.length} listed`;
   });
+  await test('tools that answer with resources and annotations', async () => {
+    const kinds = async (name, args) => (await c.call(name, args)).content.map((x) => x.type);
+    holds((await c.call('get-annotated-message', { messageType: 'error', includeImage: true })).content[0].annotations, 'no annotations');
+    same((await kinds('get-resource-links', { count: 3 })).filter((x) => x === 'resource_link').length, 3);
+    holds((await kinds('get-resource-reference', { resourceType: 'Text', resourceId: 1 })).includes('resource'), 'no resource');
+    holds((await kinds('gzip-file-as-resource', { name: 'a.gz', data: 'data:text/plain,abc', outputType: 'resource' })).includes('resource'), 'no archive');
+  });
   await test('roots', async () => {
     holds(said(await c.call('get-roots-list', {})).includes('file:///work'), 'not known there');
   });
@@ -49,8 +56,13 @@ export async function walkLegacy({ guard, version, name = `v${version} legacy`, 
     holds((await c.client.listPrompts()).prompts.length > 0, 'none');
     const p = await c.client.getPrompt({ name: 'args-prompt', arguments: { city: 'Bern' } });
     same(p.messages[0].content.text, 'What\'s weather in Bern?');
+    const r = await c.client.getPrompt({ name: 'resource-prompt', arguments: { resourceType: 'Text', resourceId: '1' } });
+    holds(r.messages.some((m) => m.content.type === 'resource'), 'no resource');
   });
   await test('completion', async () => {
+    const p = await c.client.complete({ ref: { type: 'ref/prompt', name: 'completable-prompt' },
+      argument: { name: 'department', value: 'S' } });
+    same(p.completion.values.join(), 'Sales,Support');
     const r = await c.client.complete({ ref: { type: 'ref/resource', uri: 'demo://resource/dynamic/text/{resourceId}' },
       argument: { name: 'resourceId', value: '7' } });
     same(r.completion.values.join(), '7');
@@ -78,6 +90,17 @@ export async function walkLegacy({ guard, version, name = `v${version} legacy`, 
     holds(said(r).includes('- Name: Ada'), said(r));
     same(c.asked.elicitation, 1);
   });
+  if (version === 1) {
+    await test('a task, with a question in its course', async () => {
+      let last;
+      for await (last of c.client.experimental.tasks.callToolStream({ name: 'simulate-research-query',
+        arguments: { topic: 'python', ambiguous: true } }, undefined, { task: { ttl: 60000 } }))
+        ;
+      same(last.type, 'result');
+      holds(said(last.result).includes('python'), said(last.result));
+      same(c.asked.elicitation, 2);
+    });
+  }
   await test('a response whose token has expired meanwhile', async () => {
     const before = (await guard.ask('counts')).rejectedResponses;
     // The answer waits until the wall has begun to reject the token that the

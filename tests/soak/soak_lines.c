@@ -1,4 +1,4 @@
-/* The storm of tests/integration/linestorm.h for SOAK_SECONDS (60) with SOAK_CLIENTS (32) and SOAK_SEED (the clock). */
+/* tests/integration/linestorm.h for SOAK_SECONDS (60), with SOAK_CLIENTS (32) and SOAK_SEED (the clock's). */
 #include <check.h>
 #include <stdio.h>
 

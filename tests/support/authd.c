@@ -86,7 +86,7 @@ spawn(struct world *w, struct authd *a, const struct authd_options *o)
 	for (i = 0; o->env != NULL && o->env[i] != NULL && n < ENV_MAX - 1; i++)
 		env[n++] = o->env[i];
 	env[n] = NULL;
-	a->pid = child_start(argv, env, a->log);
+	a->pid = child_start_passing(o->pass, argv, env, a->log);
 }
 
 /* A daemon that was killed together with what wrapped it may still be dying. */

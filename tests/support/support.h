@@ -66,12 +66,20 @@ void	world_config_clear(struct world *);			/* forget upstreams, top and text */
 /* Issues tokens at the wall (query as of /_wall/issue, or NULL) and imports them. */
 void	world_login(struct world *, struct authd *, const char *upstream, const char *query);
 
+/* Descriptors passed as systemd does it, sd_listen_fds(3); the caller keeps his. */
+struct passed {
+	const int	*fds;
+	int		 n;
+	const char	*names;		/* joined by colons */
+};
+
 /* A daemon. */
 struct authd_options {
 	const char	*runtime;	/* directory below the world's, default "run"; another one: a second daemon on the same store */
 	const char	*log_level;	/* default "debug"; "" = as configured */
 	const char *const *wrap;	/* words before the program: {"strace", "-f", ..., NULL} */
 	const char *const *env;		/* more NAME=VALUE, NULL at the end */
+	const struct passed *pass;	/* sockets of a service manager; NULL: none */
 	bool		 no_wait;	/* do not wait until it is ready */
 };
 
@@ -104,6 +112,7 @@ void	file_write(const char *path, const char *text);
 pid_t	child_fork(void);				/* 0 in the child, which dies with the parent */
 void	child_environment(const char *const *env);	/* in the child: NAME=VALUE added to a clean environment */
 pid_t	child_start(const char *const *argv, const char *const *env, const char *log);	/* env: NAME=VALUE added to a clean environment */
+pid_t	child_start_passing(const struct passed *, const char *const *argv, const char *const *env, const char *log);
 /*
  * PEM files in dir: ca.pem; cert.pem (a server's, for localhost and
  * 127.0.0.1), expired.pem (the same, an hour too old), other.pem (for another

@@ -135,8 +135,32 @@ child_fork(void)
 	return 0;
 }
 
+/* In the child: as descriptors 3 and up; everything else is closed. */
+static void
+pass(const struct passed *p)
+{
+	char	number[16];
+	int	i, fds[16];
+
+	if (p == NULL) {
+		close_range(3, ~0U, 0);
+		return;
+	}
+	for (i = 0; i < p->n; i++)	/* out of the way first */
+		fds[i] = fcntl(p->fds[i], F_DUPFD, 3 + (int)nitems(fds));
+	for (i = 0; i < p->n; i++)
+		dup2(fds[i], 3 + i);
+	close_range(3 + p->n, ~0U, 0);
+	snprintf(number, sizeof(number), "%d", p->n);
+	setenv("LISTEN_FDS", number, 1);
+	snprintf(number, sizeof(number), "%ld", (long)getpid());
+	setenv("LISTEN_PID", number, 1);
+	setenv("LISTEN_FDNAMES", p->names, 1);
+}
+
 pid_t
-child_start(const char *const *argv, const char *const *env, const char *log)
+child_start_passing(const struct passed *passed, const char *const *argv, const char *const *env,
+    const char *log)
 {
 	pid_t	pid = child_fork();
 	int	fd, null;
@@ -147,11 +171,17 @@ child_start(const char *const *argv, const char *const *env, const char *log)
 	null = open("/dev/null", O_RDONLY);
 	if (fd < 0 || null < 0 || dup2(null, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
 		_exit(127);
-	close_range(3, ~0U, 0);
 	child_environment(env);
+	pass(passed);
 	execvp(argv[0], (char *const *)(uintptr_t)argv);
 	fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
 	_exit(127);
+}
+
+pid_t
+child_start(const char *const *argv, const char *const *env, const char *log)
+{
+	return child_start_passing(NULL, argv, env, log);
 }
 
 static const char *

@@ -345,6 +345,32 @@ START_TEST(no_tools)
 }
 END_TEST
 
+/* M11: schemas beyond what is kept: the answer is let through whole, never cut off where that was found. */
+START_TEST(m11_too_many_tools)
+{
+	struct mcp_tools tools = { 0 };
+	struct buf out = BUF_INIT(0), text = BUF_INIT(0);
+	struct slice cursor;
+	int r = 0;
+
+	for (int i = 0; i < 5 && r >= 0; i++) {
+		buf_reset(&text);
+		buf_addf(&text, "{\"result\":{\"tools\":[" BAD "," GOOD "," BAD ",{\"name\":\"%d", i);
+		for (int k = 0; k < 100000; k++)
+			buf_adds(&text, "0123456789");
+		buf_adds(&text, "\",\"inputSchema\":{\"properties\":{\"r\":" MARK("string", "R") "}}}]}}");
+		buf_reset(&out);
+		r = mcp_tools_learn(&tools, (struct slice){ text.p, text.len }, &out, &cursor, warn, NULL);
+		warned[0] = '\0';
+	}
+	ck_assert_int_eq(r, -EMSGSIZE);
+	ck_assert_uint_eq(out.len, 0);
+	mcp_tools_clear(&tools);
+	buf_free(&text);
+	buf_free(&out);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -363,6 +389,7 @@ main(void)
 	tcase_add_test(tc, m5_left_out);
 	tcase_add_test(tc, m4_params);
 	tcase_add_test(tc, no_tools);
+	tcase_add_test(tc, m11_too_many_tools);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_NORMAL);

@@ -87,11 +87,40 @@ START_TEST(g1_refused)
 	struct session s = open_session();
 
 	step(&s, SESSION_LOST);
-	ck_assert_uint_eq(step(&s, SESSION_REFUSED), SESSION_DO_CLOSE);
+	ck_assert_uint_eq(step(&s, SESSION_REFUSED), SESSION_DO_FAIL | SESSION_DO_BACKOFF);
+	ck_assert_int_eq(s.state, SESSION_ABSENT);
 	s = open_session();
 	step(&s, SESSION_LOST);
 	step(&s, SESSION_SAME);
-	ck_assert_uint_eq(step(&s, SESSION_REFUSED), SESSION_DO_CLOSE);
+	ck_assert_uint_eq(step(&s, SESSION_REFUSED), SESSION_DO_FAIL | SESSION_DO_BACKOFF);
+	ck_assert_int_eq(s.state, SESSION_ABSENT);
+}
+END_TEST
+
+/* Lost before it was confirmed: whoever waited fails, the next message tries again, one try at a time. */
+START_TEST(g1_lost_twice)
+{
+	struct session s = open_session();
+	unsigned epoch = s.epoch;
+
+	step(&s, SESSION_LOST);
+	step(&s, SESSION_SAME);
+	ck_assert_uint_eq(step(&s, session_saw_lost(&s, s.epoch)),
+	    SESSION_DO_FAIL | SESSION_DO_BACKOFF);
+	ck_assert_int_eq(s.state, SESSION_ABSENT);
+	ck_assert(!session_is_current(&s, s.epoch));
+	/* Whoever hears of it late does not make the next one wait longer. */
+	ck_assert_uint_eq(step(&s, session_saw_lost(&s, epoch)), SESSION_DO_FAIL);
+	ck_assert_uint_eq(step(&s, SESSION_WANTED), SESSION_DO_INITIALIZE | SESSION_DO_JOIN);
+	ck_assert_uint_eq(step(&s, SESSION_WANTED), SESSION_DO_JOIN);
+	ck_assert_uint_eq(step(&s, SESSION_SAME), SESSION_DO_CONFIRM);
+	ck_assert_uint_eq(step(&s, SESSION_WANTED), SESSION_DO_JOIN);
+	ck_assert_uint_eq(step(&s, SESSION_CONFIRMED), SESSION_DO_RESEND_ALL | SESSION_DO_CHANGED);
+	/* The client may begin anew by itself, too. */
+	step(&s, SESSION_LOST);
+	step(&s, SESSION_REFUSED);
+	ck_assert_uint_eq(step(&s, SESSION_INITIALIZED), 0);
+	ck_assert_int_eq(s.state, SESSION_OPEN);
 }
 END_TEST
 
@@ -150,6 +179,7 @@ main(void)
 	tcase_add_test(tc, g1_begun_anew_once_for_all);
 	tcase_add_test(tc, g1_another_session_is_not_passed_off);
 	tcase_add_test(tc, g1_refused);
+	tcase_add_test(tc, g1_lost_twice);
 	tcase_add_test(tc, g1_answers_to_the_dead_are_dropped);
 	tcase_add_test(tc, g1_what_counts_as_lost);
 	tcase_add_test(tc, impossible_events_change_nothing);
