@@ -10,6 +10,12 @@ SOAK_SECONDS ?= 600
 INTEROP_SECONDS ?= 30
 FUZZ_SECONDS ?= 20
 
+# Where `make install` puts things, below DESTDIR.
+PREFIX	?= /usr/local
+BINDIR	?= $(PREFIX)/bin
+LIBDIR	?= $(PREFIX)/lib
+DATADIR	?= $(PREFIX)/share
+
 WARN	:= -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wpointer-arith -Wvla -Wwrite-strings
 HARDEN	:= -fstack-protector-strong -fPIE $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
@@ -143,6 +149,30 @@ fuzz:
 	    $$f -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/$$n- build/fuzz/corpus/$$n $$known || exit 1; done
 
+# What is installed, "from to" each.  Units are written with the path of the
+# programs put in.
+UNITS	:= $(wildcard systemd/system/* systemd/user/*)
+PAGES	:= $(wildcard config/*.[158])
+FILES	:= $(foreach p,mcp-authd mcp-authctl,$B/$p,$(BINDIR)/$p) \
+	   $(foreach p,$(PAGES),$p,$(DATADIR)/man/man$(subst .,,$(suffix $p))/$(notdir $p)) \
+	   $(foreach u,$(UNITS),$u,$(LIBDIR)/$u) \
+	   $(foreach d,sysusers tmpfiles,systemd/$d.d/mcp-authd.conf,$(LIBDIR)/$d.d/mcp-authd.conf) \
+	   config/config.json,$(DATADIR)/doc/mcp-authd/config.json \
+	   config/schema.json,$(DATADIR)/mcp-authd/schema.json
+
+install: all
+	@for f in $(FILES); do \
+	    from=$${f%%,*} to=$(DESTDIR)$${f#*,}; \
+	    case $$from in $B/*) mode=755 ;; *) mode=644 ;; esac; \
+	    install -D -m $$mode "$$from" "$$to" || exit 1; \
+	    case $$from in systemd/*/*.service) sed -i 's,@BINDIR@,$(BINDIR),' "$$to" || exit 1 ;; esac; \
+	    echo "$$to"; done
+
+uninstall:
+	@for f in $(FILES); do rm -f "$(DESTDIR)$${f#*,}" || exit 1; done
+	@for d in $(DATADIR)/doc/mcp-authd $(DATADIR)/mcp-authd; do \
+	    [ ! -d "$(DESTDIR)$$d" ] || rmdir "$(DESTDIR)$$d"; done
+
 install-deps:
 	tests/install-deps build test system soak bench fuzz
 
@@ -158,10 +188,12 @@ help:
 	@echo 'make check-interop official clients and servers, real logins with a browser, INTEROP_SECONDS=$(INTEROP_SECONDS) of load'
 	@echo 'make soak          long runs, SOAK_SECONDS=$(SOAK_SECONDS); make fuzz: FUZZ_SECONDS=$(FUZZ_SECONDS) each'
 	@echo 'make bench         CPU a request beside nginx'
+	@echo 'make install       programs, man pages and units below PREFIX=$(PREFIX); make uninstall'
 	@echo 'make install-deps  Debian packages for all of this; make clean'
-	@echo 'Variables: CC CFLAGS LDFLAGS SAN=1 JOBS TEST_JOBS'
+	@echo 'Variables: CC CFLAGS LDFLAGS SAN=1 JOBS TEST_JOBS DESTDIR PREFIX'
 
-.PHONY: all programs demo run check check-asan check-system check-interop soak bench fuzz install-deps clean help
+.PHONY: all programs demo run check check-asan check-system check-interop soak bench fuzz install uninstall \
+	install-deps clean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(wildcard $B/lib/*.d $B/daemon/*.d $B/tests/*.d $B/tests/*/*.d)

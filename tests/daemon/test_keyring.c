@@ -397,6 +397,8 @@ START_TEST(test_order)
 		ck_assert_int_eq(r[i].order, r[0].order + i);
 		ck_assert_int_eq(r[i].what, i == 3 ? STORE_GONE : STORE_OK);
 	}
+	/* Each once: the setting up, setup()'s save and these. */
+	ck_assert_int_eq(s->calls[AT_LOCKED], 7);
 	ck_assert_uint_eq(r[1].n, 5);
 	ck_assert_mem_eq(r[1].secret, bytes, 5);
 	holds(&key, "end");
