@@ -72,6 +72,8 @@ credential_finish_job(struct credential *c, const char *why)
 	c->job_runs = false;
 	log_info(c->config->name, "credential", "%s %s", words[job->work],
 	    why == NULL ? "done" : "failed");
+	if (why == NULL && job->work == CREDENTIAL_LOGOUT)
+		c->why[0] = '\0';	/* what troubled the credential that is gone */
 	if (job->done != NULL)
 		job->done(job->arg, why);
 	if (job->removed != NULL)

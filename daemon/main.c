@@ -215,7 +215,9 @@ open_store(struct daemon *d)
 
 	if (o.key_is_credential)
 		o.key_file = credential = way_credential(c->store.key_credential);
-	if (config_store_path(c, path, sizeof(path), why, sizeof(why)) == 0)
+	if (o.key_is_credential && credential == NULL)	/* without its key `auto` would write in the clear */
+		snprintf(why, sizeof(why), "out of memory");
+	else if (config_store_path(c, path, sizeof(path), why, sizeof(why)) == 0)
 		d->store = store_open(d->loop, &o, why, sizeof(why));
 	free(credential);
 	if (d->store == NULL)

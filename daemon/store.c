@@ -198,7 +198,9 @@ run_files(struct store_job *job, struct store_why why)
 		return store_file_load(f, &job->key, job->stem, &job->reply.record, why);
 	case STORE_SAVE:
 		return store_file_save(f, &job->key, job->stem, &job->doc, job->issuer, why);
-	case STORE_REMOVE:
+	case STORE_REMOVE:	/* set-aside ones first: others take the absence for a logout */
+		if (!job->own && store_remove_aside(st->dir, job->stem, why) != STORE_OK)
+			return STORE_FAILED;
 		return store_file_remove(f, &job->key, job->stem, why);
 	case STORE_LIST:
 		return store_file_list(f, &job->keys, why);
@@ -223,12 +225,13 @@ static const struct store_backend encrypted_backend = {
 static enum store_result
 run_elsewhere(struct store_job *job, struct store_why why)
 {
-	const char *where = store_dir_elsewhere(job->store->dir, job->stem, "");
+	return store_why_absent(job->store->dir, job->stem, job->backend->name, why);
+}
 
-	if (where == NULL)
-		return STORE_GONE;
-	store_say(why, STORE_ELSEWHERE, where, where);
-	return STORE_BAD;
+static enum store_result
+run_remove_aside(struct store_job *job, struct store_why why)
+{
+	return store_remove_aside(job->store->dir, job->stem, why);
 }
 
 static void
@@ -286,7 +289,11 @@ item_done(void *arg, struct keyring_reply *r)
 	else
 		job->reply.result = STORE_OK;
 	buf_free(&job->doc);
-	store_job_end(job);
+	if (r->result == STORE_OK && job->op == STORE_REMOVE && !job->own) {
+		job->run = run_remove_aside;
+		store_job_give(job);
+	} else
+		store_job_end(job);
 }
 
 /* I7: what a newer version wrote stays; the unreadable is replaced, and that is said. */

@@ -623,9 +623,15 @@ parse_header(const struct buf *text, struct header *h, struct store_fault *fault
 static const struct seal_key *
 find_key(struct store_keys *keys, const char *id, struct store_fault *fault)
 {
-	const struct seal_key *key = key_of_id(keys, id);
+	const struct seal_key *key;
 	char quiet[200], shown[40];
 
+	if (keys == NULL) {
+		fault_is(fault, -ENOTSUP, "it is sealed, and no key is configured: set store.keyFile or "
+		    "store.keyCredential and restart, or remove it");
+		return NULL;
+	}
+	key = key_of_id(keys, id);
 	if (key == NULL) {
 		refresh_keys(keys, (struct store_why){ quiet, sizeof(quiet) });
 		key = key_of_id(keys, id);
@@ -817,6 +823,7 @@ store_keys_turn(struct store_keys *k, bool *ret_pending, struct store_why why)
 }
 
 const struct store_codec store_sealed = {
+	.backend = "encrypted",
 	.suffix = STORE_SEALED,
 	.max = RECORD_BYTES + HEADER_MAX + TAG,
 	.decode = sealed_decode,

@@ -20,7 +20,7 @@
  * The key, in memory that is neither swapped (where RLIMIT_MEMLOCK allows) nor
  * dumped.  `file` is a key file, or with `credential` that of a systemd
  * credential, whose owner and mode are systemd's business.  While the file
- * PATH/next-key stands in the directory it names another key file: entries are
+ * PATH/next-key.path stands in the directory it names another key file: entries are
  * written with that one, and read with either (see store_rekey()).  Blocking.
  * NULL with words.
  */
@@ -31,11 +31,11 @@ const char *store_keys_file(const struct store_keys *);
 const char *store_keys_id(const struct store_keys *);
 
 /* The turns of a rekeying; on the worker.  OK, or FAILED with words. */
-/* Checks FILE and notes it durably in next-key; from now on it is written with. */
+/* Checks FILE and notes it durably in next-key.path; from now on it is written with. */
 enum store_result store_keys_next(struct store_keys *, const char *file, struct store_why);
 /*
  * Every entry has been written anew: the key file becomes the new key, and
- * next-key goes.  A systemd credential cannot be replaced by us: *ret_pending.
+ * next-key.path goes.  A systemd credential cannot be replaced by us: *ret_pending.
  */
 enum store_result store_keys_turn(struct store_keys *, bool *ret_pending, struct store_why);
 

@@ -12,6 +12,7 @@ struct store_look {
 	struct store_stray *all;	/* every entry, wherever it is */
 	size_t		 n;
 	bool		 failed;
+	bool		 stale;		/* of the loop */
 };
 
 static void
@@ -107,6 +108,7 @@ static void
 look_over(struct store_look *l)
 {
 	struct store *st = l->store;
+	bool counts = !l->failed && !l->stale && st->move == NULL;
 	size_t i, n = 0;
 
 	for (i = 0; i < l->n; i++)
@@ -114,9 +116,9 @@ look_over(struct store_look *l)
 			l->all[n++] = l->all[i];
 	if (n > 0)
 		qsort(l->all, n, sizeof(*l->all), by_stem);
-	for (i = 0; i < n && !l->failed; i++)
+	for (i = 0; i < n && counts; i++)
 		say_new(st, &l->all[i]);
-	if (!l->failed) {
+	if (counts) {
 		free(st->drift.strays);
 		st->drift.strays = l->all;
 		st->drift.n = n;
@@ -163,7 +165,7 @@ store_drift_look(struct store *st)
 	struct store_look *l;
 
 	st->drift.again = st->drift.look != NULL;
-	if (st->drift.look != NULL || st->backend == NULL || st->worker == NULL)
+	if (st->drift.look != NULL || st->move != NULL || st->backend == NULL || st->worker == NULL)
 		return;
 	l = store_alloc(sizeof(*l));
 	l->store = st;
@@ -172,6 +174,14 @@ store_drift_look(struct store *st)
 		return;
 	free(l);
 	st->drift.look = NULL;
+}
+
+void
+store_drift_anew(struct store *st)
+{
+	if (st->drift.look != NULL)
+		st->drift.look->stale = true;
+	store_drift_look(st);
 }
 
 static int

@@ -13,27 +13,41 @@
 /* --- set-aside entries --- */
 
 struct stem_visit {
-	const char	*prefix;	/* STEM.SUFFIX.bad- */
+	const char	*stem;
 	char		 name[STORE_NAME * 2];
 };
 
+/* STEM.SUFFIX.bad-... of that stem?  What was set aside before a move counts behind it. */
+static bool
+is_aside(const char *name, const char *stem)
+{
+	static const char *const marks[] = { STORE_PLAIN ".bad-", STORE_SEALED ".bad-" };
+	size_t i, n = strlen(stem);
+
+	for (i = 0; i < nitems(marks); i++)
+		if (strncmp(name, stem, n) == 0 &&
+		    strncmp(name + n, marks[i], strlen(marks[i])) == 0)
+			return true;
+	return false;
+}
+
 static int
-find_prefix(_unused_ struct store_dir *dir, const char *name, void *arg)
+find_aside(_unused_ struct store_dir *dir, const char *name, void *arg)
 {
 	struct stem_visit *v = arg;
 
-	if (strncmp(name, v->prefix, strlen(v->prefix)) != 0)
+	if (!is_aside(name, v->stem))
 		return 0;
 	snprintf(v->name, sizeof(v->name), "%s", name);
 	return 1;
 }
 
 static int
-remove_prefix(struct store_dir *dir, const char *name, void *arg)
+remove_aside(struct store_dir *dir, const char *name, void *arg)
 {
 	struct stem_visit *v = arg;
 
-	if (strncmp(name, v->prefix, strlen(v->prefix)) != 0)
+	if (!is_aside(name, v->stem))
 		return 0;
 	if (unlinkat(dir->fd, name, 0) == -1 && errno != ENOENT) {
 		snprintf(v->name, sizeof(v->name), "%s", name);
@@ -103,18 +117,15 @@ store_is_of(const struct record *rec, const struct store_key *key, const char *s
 	return strcmp(own, stem) == 0;
 }
 
-/* ENOENT of an entry: a logout, or something that must not be taken for one (C4)? */
-static enum store_result
-why_absent(struct store_files *f, const char *stem, struct store_why why)
+/* A logout, or something that must not be taken for one (C4)? */
+enum store_result
+store_why_absent(struct store_dir *dir, const char *stem, const char *used, struct store_why why)
 {
-	struct store_dir *dir = f->dir;
-	char prefix[STORE_NAME];
-	struct stem_visit v = { .prefix = prefix };
+	struct stem_visit v = { .stem = stem };
 	const char *elsewhere;
 	int r;
 
-	snprintf(prefix, sizeof(prefix), "%s%s.bad-", stem, f->codec->suffix);
-	r = store_dir_each(dir, find_prefix, &v);
+	r = store_dir_each(dir, find_aside, &v);
 	if (!store_dir_same(dir, why))
 		return STORE_FAILED;
 	if (r == -1)
@@ -124,10 +135,10 @@ why_absent(struct store_files *f, const char *stem, struct store_why why)
 		    dir->path, v.name);
 		return STORE_BAD;
 	}
-	elsewhere = store_dir_elsewhere(dir, stem, f->codec->suffix);
+	elsewhere = store_dir_elsewhere(dir, stem, used);
 	if (elsewhere == NULL)
 		return STORE_GONE;
-	store_say(why, STORE_ELSEWHERE, elsewhere, elsewhere);
+	store_say(why, STORE_ELSEWHERE, elsewhere, elsewhere, used);
 	return STORE_BAD;
 }
 
@@ -221,7 +232,7 @@ store_file_load(struct store_files *f, const struct store_key *key, const char *
 	if (!store_dir_same(f->dir, why))
 		return STORE_FAILED;
 	result = load_entry(f, key, stem, ret, why);
-	return result == STORE_GONE ? why_absent(f, stem, why) : result;
+	return result == STORE_GONE ? store_why_absent(f->dir, stem, f->codec->backend, why) : result;
 }
 
 /* --- saving --- */
@@ -276,21 +287,28 @@ out:
 	return result;
 }
 
-/* The set-aside ones first: the entry's absence is what others take for a logout. */
+enum store_result
+store_remove_aside(struct store_dir *dir, const char *stem, struct store_why why)
+{
+	struct stem_visit v = { .stem = stem };
+
+	if (!store_dir_same(dir, why))
+		return STORE_FAILED;
+	if (store_dir_each(dir, remove_aside, &v) == -1)
+		return store_failed(dir, v.name, "remove", why);
+	return STORE_OK;
+}
+
 enum store_result
 store_file_remove(struct store_files *f, const struct store_key *key, const char *stem,
     struct store_why why)
 {
-	char prefix[STORE_NAME], name[STORE_NAME];
-	struct stem_visit v = { .prefix = prefix };
 	struct store_dir *dir = f->dir;
+	char name[STORE_NAME];
 
 	if (!store_dir_same(dir, why))
 		return STORE_FAILED;
-	snprintf(prefix, sizeof(prefix), "%s%s.bad-", stem, f->codec->suffix);
 	entry_name(f, stem, name);
-	if (store_dir_each(dir, remove_prefix, &v) == -1)
-		return store_failed(dir, v.name, "remove", why);
 	if (unlinkat(dir->fd, name, 0) == -1 && errno != ENOENT)
 		return store_failed(dir, name, "remove", why);
 	if (store_flush(dir->fd) == -1)
@@ -364,6 +382,7 @@ plain_decode(_unused_ struct store_files *f, const struct store_key *key, const 
 }
 
 const struct store_codec store_plain = {
+	.backend = "file",
 	.suffix = STORE_PLAIN,
 	.max = RECORD_BYTES,
 	.decode = plain_decode

@@ -19,6 +19,7 @@ struct store_fault {
 
 /* How a record stands in a file. */
 struct store_codec {
+	const char *backend;			/* "file" or "encrypted" */
 	const char *suffix;
 	size_t	 max;		/* bytes of a file */
 	/* `key` NULL: of whoever it is.  NULL with *ret_fault. */
@@ -45,7 +46,7 @@ struct store_files {
 
 /* Words for an entry that another backend holds (I5, C4). */
 #define STORE_ELSEWHERE	"is kept in the %s store, which is not in use: set store.backend to \"%s\" " \
-	"and restart, or run mcp-authctl store migrate"
+	"and restart, or run mcp-authctl store migrate %s"
 /* Is the record that of the key, or with NULL of the stem? */
 bool	store_is_of(const struct record *, const struct store_key *, const char *stem);
 
@@ -60,6 +61,14 @@ enum store_result store_file_save(struct store_files *, const struct store_key *
 	    const struct buf *doc, const char *issuer, struct store_why);
 enum store_result store_file_remove(struct store_files *, const struct store_key *,
 	    const char *stem, struct store_why);
+/*
+ * The backend in use, by name, has no such entry: GONE, but BAD if one was set
+ * aside, by whichever backend, or stands in another.
+ */
+enum store_result store_why_absent(struct store_dir *, const char *stem, const char *used,
+	    struct store_why);
+/* Removes what was set aside, by whichever backend.  OK or FAILED. */
+enum store_result store_remove_aside(struct store_dir *, const char *stem, struct store_why);
 /* Adds the keys of all entries.  OK; FAILED if one cannot be read, or the directory. */
 enum store_result store_file_list(struct store_files *, struct store_key_list *, struct store_why);
 

@@ -195,7 +195,7 @@ store_dir_entry(const char *name, const char *suffix, char stem[STORE_STEM])
 }
 
 const char *
-store_dir_elsewhere(const struct store_dir *dir, const char *stem, const char *suffix)
+store_dir_elsewhere(const struct store_dir *dir, const char *stem, const char *used)
 {
 	static const char *const kinds[][2] = {
 		{ STORE_PLAIN, "file" }, { STORE_SEALED, "encrypted" }
@@ -206,7 +206,7 @@ store_dir_elsewhere(const struct store_dir *dir, const char *stem, const char *s
 
 	for (i = 0; i < nitems(kinds); i++) {
 		snprintf(name, sizeof(name), "%s%s", stem, kinds[i][0]);
-		if (strcmp(kinds[i][0], suffix) != 0 &&
+		if (strcmp(kinds[i][1], used) != 0 &&
 		    fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			return kinds[i][1];
 	}

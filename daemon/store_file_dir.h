@@ -64,8 +64,8 @@ int	store_dir_each(struct store_dir *, int (*visit)(struct store_dir *, const ch
 	    void *arg);
 /* Is it STEM.suffix, nothing before or behind?  Then the stem is copied. */
 bool	store_dir_entry(const char *name, const char *suffix, char stem[STORE_STEM]);
-/* The file backend, other than the one of `suffix`, that has an entry of that stem; NULL: none (I5). */
-const char *store_dir_elsewhere(const struct store_dir *, const char *stem, const char *suffix);
+/* The file backend, other than the one used, that has an entry of that stem; NULL: none (I5). */
+const char *store_dir_elsewhere(const struct store_dir *, const char *stem, const char *used);
 /*
  * openat() for a plain file of ours that nobody else may touch (I6), never
  * through a symlink.  -1 with words and errno: ENOENT, EPERM or ELOOP for what

@@ -130,6 +130,8 @@ void	store_lock_close(struct store *);
 
 /* Looks for entries in other backends; the backend is known. */
 void	store_drift_look(struct store *);
+/* A move is over: what a look under way has seen is not believed. */
+void	store_drift_anew(struct store *);
 int	store_drift_print(const struct store *, struct buf *);
 void	store_drift_close(struct store *);
 

@@ -89,7 +89,7 @@ move_end(void *arg)
 	for (i = 0; i < m->n; i++)
 		store_unlock(m->entries[i].lock);
 	store_go_on(st);
-	store_drift_look(st);
+	store_drift_anew(st);
 	if (m->done != NULL)
 		m->done(m->arg, &reply);
 	move_free(m);
@@ -137,8 +137,6 @@ is_there(const struct store_move *m, enum config_backend kind)
 {
 	const struct store *st = m->store;
 
-	if (kind == CONFIG_STORE_ENCRYPTED)
-		return st->sealed.keys != NULL;
 	if (kind == CONFIG_STORE_KEYRING)
 		return st->keyring != NULL && keyring_state(st->keyring) >= KEYRING_LOCKED;
 	return true;
@@ -238,8 +236,6 @@ static void
 move_list(struct store_move *m)
 {
 	m->state = MOVE_LISTING;
-	while (m->at < CONFIG_STORE_KEYRING && !is_there(m, m->at))
-		m->at++;
 	if (m->at == CONFIG_STORE_KEYRING && !is_there(m, m->at) && needs_keyring(m))
 		move_fail(m, "no keyring answers: %s", keyring_why(m->store->keyring));
 	else if (m->at > CONFIG_STORE_KEYRING || !is_there(m, m->at))

@@ -358,6 +358,48 @@ START_TEST(closed_in_the_middle)
 }
 END_TEST
 
+/* C4, I5: what was set aside in the old store is no logout in the new one, either. */
+START_TEST(set_aside_is_no_logout_after_it)
+{
+	bool back = _i == 1;
+	struct came c;
+
+	storing_open(back ? SEALED : PLAIN, true);
+	three();
+	put_file(entry_path(&key, back ? ".sealed" : ".json"), "{", 1);
+	has(do_load(&key).why, "set aside");
+	c = do_migrate(back ? PLAIN : SEALED);
+	ck_assert_msg(c.what == STORE_OK, "%s", c.why);
+	c = do_load(&key);
+	ck_assert_int_eq(c.what, STORE_BAD);
+	has(c.why, "was set aside as");
+	ck_assert_int_eq(entries_with(".bad-"), 1);
+	/* Moving it later leaves that be; a logout ends it, as it would have before. */
+	ck_assert_int_eq(do_save(&key, "anew").what, STORE_OK);
+	ck_assert_int_eq(do_migrate(back ? SEALED : PLAIN).what, STORE_OK);
+	ck_assert_int_eq(entries_with(".bad-"), 1);
+	ck_assert_int_eq(do_delete(&key).what, STORE_OK);
+	ck_assert_int_eq(do_load(&key).what, STORE_GONE);
+}
+END_TEST
+
+/* Sealed entries that no key is configured for are not passed over in silence. */
+START_TEST(sealed_without_a_key)
+{
+	struct came c;
+
+	storing_open(SEALED, true);
+	three();
+	storing_open(PLAIN, false);
+	c = do_migrate(PLAIN);
+	ck_assert_int_eq(c.what, STORE_FAILED);
+	has(c.why, "store.keyFile");
+	storing_open(PLAIN, true);
+	ck_assert_int_eq(do_migrate(PLAIN).what, STORE_OK);
+	three_are_there(".json", ".sealed");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -377,6 +419,8 @@ main(void)
 	tcase_add_loop_test(tc, later_copy_ends_it, 0, 2);
 	tcase_add_loop_test(tc, failure_leaves_all_as_it_was, 0, 2);
 	tcase_add_test(tc, refusals);
+	tcase_add_loop_test(tc, set_aside_is_no_logout_after_it, 0, 2);
+	tcase_add_test(tc, sealed_without_a_key);
 	tcase_add_test(tc, waits_for_a_lock);
 	tcase_add_test(tc, lock_that_does_not_come);
 	tcase_add_loop_test(tc, calls_wait, 0, 20);
