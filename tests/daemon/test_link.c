@@ -139,13 +139,23 @@ echo_script(struct peer *p, _unused_ int nth)
 		peer_say(p, "world");
 }
 
+/* Session tickets of a TLS server may still be on their way: they are read as they come. */
+static void
+run_until_quiet(void)
+{
+	for (int i = 0; !link_quiet(o.link); i++) {
+		ck_assert_int_lt(i, 500);
+		run_for(loop, 20);
+	}
+}
+
 START_TEST(echo)
 {
 	struct server *s = server_start(_i ? TLS : PLAIN, echo_script);
 	struct iovec iov[2] = { { (char *)"he", 2 }, { (char *)"llo", 3 } };
 
 	open_server(s);
-	ck_assert(link_quiet(o.link));
+	run_until_quiet();
 	ck_assert_int_eq(link_write(o.link, iov, 2), 5);
 	run_until(loop, &o.turned);
 	ck_assert_str_eq(o.in.p, "world");
@@ -509,7 +519,7 @@ START_TEST(not_quiet)
 	open_server(s);
 	run_for(loop, 20);
 	ck_assert(!o.got);
-	ck_assert(link_quiet(o.link));
+	run_until_quiet();
 	sem_post(&go);
 	/* The loop does not run: only the look at the socket can tell. */
 	for (i = 0; i < 2000 && link_quiet(o.link); i++)
