@@ -1,14 +1,13 @@
-#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bearer.h"
 #include "json.h"
 #include "log.h"
 #include "spawn.h"
+#include "token_file.h"
 #include "way.h"
 
 #define COMMAND_EVERY	(30 * SEC)	/* A4 */
@@ -105,23 +104,8 @@ static void
 read_run(void *arg)
 {
 	struct read_job *job = arg;
-	int fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-	ssize_t n = 0;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || buf_reserve(&job->text, TOKEN_BYTES) < 0)
-		job->error = errno;
-	else if (!S_ISREG(st.st_mode))
-		job->error = EINVAL;
-	while (job->error == 0 && job->text.len < (size_t)TOKEN_BYTES &&
-	    (n = read(fd, job->text.p + job->text.len, TOKEN_BYTES - job->text.len)) != 0) {
-		if (n > 0)
-			job->text.len += (size_t)n;
-		else if (errno != EINTR)
-			job->error = errno;
-	}
-	if (fd >= 0)
-		close(fd);
+	job->error = token_file_read(job->path, &job->text);
 }
 
 static void

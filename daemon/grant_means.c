@@ -1,14 +1,12 @@
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "grant_impl.h"
 #include "http1.h"
 #include "json.h"
 #include "jwt.h"
 #include "log.h"
+#include "token_file.h"
 
 #define COMMAND_TIME	(30 * SEC)	/* below TOKEN_WAIT: something is left for the request */
 #define SECRET_BYTES	(16 * KIB)	/* a secret is a line, not a file */
@@ -195,27 +193,8 @@ static void
 read_run(void *arg)
 {
 	struct subject_job *job = arg;
-	int fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-	ssize_t n = 0;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		job->error = errno;
-	else if (!S_ISREG(st.st_mode))
-		job->error = EINVAL;
-	else if (st.st_size > TOKEN_BYTES)
-		job->error = EFBIG;
-	else if (buf_reserve(&job->text, TOKEN_BYTES) < 0)
-		job->error = ENOMEM;
-	while (job->error == 0 && job->text.len < (size_t)TOKEN_BYTES &&
-	    (n = read(fd, job->text.p + job->text.len, TOKEN_BYTES - job->text.len)) != 0) {
-		if (n > 0)
-			job->text.len += (size_t)n;
-		else if (errno != EINTR)
-			job->error = errno;
-	}
-	if (fd >= 0)
-		close(fd);
+	job->error = token_file_read(job->path, &job->text);
 }
 
 static void
