@@ -8,12 +8,6 @@
 
 /* --- discovery --- */
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
 static int
 add_scope(char **scope, const char *more)
 {
@@ -41,7 +35,7 @@ collect_scope(struct login_run *r)
 	int e;
 
 	e = add_scope(scope, r->found.scope);
-	if (e == 0 && held != NULL && same_text(held->issuer, r->found.issuer))
+	if (e == 0 && held != NULL && text_same(held->issuer, r->found.issuer))
 		e = add_scope(scope, held->scope);
 	if (e == 0 && r->challenged != 0)
 		e = add_scope(scope, r->found.challenged);

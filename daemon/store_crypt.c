@@ -645,12 +645,6 @@ find_key(struct store_keys *keys, const char *id, struct store_fault *fault)
 	return NULL;
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 /* The record, if it is the one that the header speaks of. */
 static struct record *
 parse_sealed(const struct header *h, const struct buf *doc, struct store_fault *fault)
@@ -662,7 +656,7 @@ parse_sealed(const struct header *h, const struct buf *doc, struct store_fault *
 	if (rec == NULL)
 		snprintf(fault->words, sizeof(fault->words), "%s", words);
 	if (rec == NULL || (strcmp(rec->name, h->name) == 0 && strcmp(rec->url, h->url) == 0 &&
-	    same_text(rec->issuer, h->issuer)))
+	    text_same(rec->issuer, h->issuer)))
 		return rec;
 	record_free(rec);
 	fault_is(fault, -EBADMSG, "its header speaks of another credential than it holds");

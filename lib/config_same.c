@@ -2,12 +2,6 @@
 #include "config_same.h"
 
 static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static bool
 same_list(char **a, char **b)
 {
 	if (a == NULL || b == NULL)
@@ -25,7 +19,7 @@ same_list(char **a, char **b)
 static bool
 same_resource(const struct config_upstream *a, const struct config_upstream *b)
 {
-	return same_text(a->oauth.resource, b->oauth.resource) &&
+	return text_same(a->oauth.resource, b->oauth.resource) &&
 	    a->oauth.resource_omit == b->oauth.resource_omit;
 }
 
@@ -48,9 +42,9 @@ same_value(const struct config_key *key, const char *a, const char *b)
 	case CONFIG_WORD:
 	case CONFIG_SCOPES:
 	case CONFIG_PROXY:
-		return same_text(VALUE(char *, x), VALUE(char *, y));
+		return text_same(VALUE(char *, x), VALUE(char *, y));
 	case CONFIG_URL:
-		return same_text(VALUE(struct url, x).text, VALUE(struct url, y).text);
+		return text_same(VALUE(struct url, x).text, VALUE(struct url, y).text);
 	case CONFIG_CHOICE:
 		return SAME(int, x, y);
 	case CONFIG_SECONDS:

@@ -47,6 +47,13 @@ slice_ieq(struct slice s, const char *t)
 	    strncasecmp(s.p, t, s.n) == 0;
 }
 
+/* Absent equals absent alone. */
+static inline bool
+text_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 static inline void
 freep(void *p)
 {
